@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make            build ./candela
+# make run        boot a stock Debian guest (CMD='...' runs one command in it)
+# make test       everything a change must pass; make unit is its quick part
+# make help       all targets
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+BUILD ?= build
+CC ?= gcc
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+PKGS := libseccomp libcap-ng liburing slirp json-c liblz4 libzstd liblzma zlib
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wimplicit-fallthrough -Wvla
+OPT ?= -O2
+CFLAGS ?= -g
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DCANDELA_VERSION='"$(VERSION)"' $(WARNINGS) $(OPT) \
+	-fstack-protector-strong -fno-strict-aliasing -fPIE -pthread -I. -I$(BUILD) $(CFLAGS) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(LDFLAGS) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
+LIBS = $(shell pkg-config --libs $(PKGS))
+
+# The product, layer by layer; includes point one way only (tests/arch.sh).
+SRC := $(wildcard base/*.c vmm/*.c hyperv/*.c vmbus/*.c devices/*.c devices/backend/*.c cli/*.c) \
+	$(filter-out seccomp/compile.c,$(wildcard seccomp/*.c)) machine.c candela.c
+ASM := $(wildcard vmm/*.S cli/*.S)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
+
+all: candela
+
+# A missing library is named with the command that brings it, not by a compiler error.
+$(BUILD)/deps: Makefile
+	@mkdir -p $(@D)
+	@pkg-config --exists $(PKGS) && command -v iasl >/dev/null || \
+		{ echo "make: libraries or tools are missing; run: images/packages build" >&2; exit 1; }
+	@touch $@
+
+candela: $(BUILD)/candela
+	@cp -f $< $@
+
+$(BUILD)/candela: $(OBJ)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/%.o: %.c | $(BUILD)/deps
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.S | $(BUILD)/deps
+	@mkdir -p $(@D)
+	$(CC) -I. -I$(BUILD) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.aml: %.asl | $(BUILD)/deps
+	@mkdir -p $(@D)
+	iasl -vs -p $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
+
+# The sandbox profiles, compiled to BPF at build time.
+$(BUILD)/seccomp/compile: seccomp/compile.c | $(BUILD)/deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -I. -o $@ $< -lseccomp
+$(BUILD)/seccomp/filters.h: $(BUILD)/seccomp/compile $(wildcard seccomp/*.profile)
+	$< $(filter %.profile,$^) >$@.tmp && mv $@.tmp $@
+$(BUILD)/seccomp/seccomp.o: $(BUILD)/seccomp/filters.h
+
+# The static init behind `-- COMMAND` (images/init) and the DSDT are embedded whole.
+$(BUILD)/images/init/init: $(wildcard images/init/*.c images/init/*.h) | $(BUILD)/deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -Os -static -I. -o $@ $(filter %.c,$^) -llzma -lzstd -lz
+	strip $@
+$(BUILD)/cli/init_blob.o: $(BUILD)/images/init/init
+$(BUILD)/vmm/dsdt.o: $(BUILD)/vmm/dsdt.aml
+
+include tests/tests.mk
+
+clean:
+	rm -rf $(BUILD) candela
+
+.PHONY: all clean
+-include $(OBJ:.o=.d)

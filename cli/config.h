@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of `candela run` as data. Pure: argv in, struct or message out; no file is
+ * opened here.
+ */
+#ifndef CLI_CONFIG_H
+#define CLI_CONFIG_H
+
+#include "base/types.h"
+#include "devices/backend/disk.h"
+#include "devices/backend/nic.h"
+#include "hyperv/hyperv.h"
+#include "seccomp/seccomp.h"
+
+#define CONFIG_DISKS_MAX 64
+#define CONFIG_NICS_MAX 8
+
+enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_UNIX };
+
+struct config {
+	const char *kernel;
+	const char *initrd;      /* NULL: none */
+	const char *append;      /* "" by default */
+	unsigned cpus;           /* 1 */
+	u64 memory;              /* bytes; 512 MiB */
+	struct disk_config disk[CONFIG_DISKS_MAX];
+	unsigned disk_count;
+	struct nic_config nic[CONFIG_NICS_MAX];
+	unsigned nic_count;
+	enum console_kind console;
+	const char *console_path; /* CONSOLE_FILE, CONSOLE_UNIX */
+	enum hyperv_choice hyperv;
+	enum sandbox_mode sandbox;
+	unsigned timeout_s;      /* 0: none */
+	bool reboot_exits;
+	unsigned io_threads;     /* 1 */
+	const char *result;      /* NULL: none */
+	int debug_exit_port;     /* -1: none */
+	const char *name;        /* "candela" */
+	bool force;              /* run a Linux kernel on a KVM that cannot really run it */
+	int verbosity;           /* -1 quiet, 0, 1, 2 */
+	char **command;          /* after `--`; NULL: none */
+	unsigned command_count;
+	/* Storage for what was split off option values. */
+	char *owned[CONFIG_DISKS_MAX + CONFIG_NICS_MAX + 8];
+	unsigned owned_count;
+};
+
+/*
+ * Parses the arguments after `candela run`. 0, or -EINVAL with one line naming the option and the
+ * way out in error. config_fini() frees what a successful or failed parse allocated.
+ */
+int config_parse(struct config *c, int argc, char **argv, char *error, size_t error_size);
+void config_fini(struct config *c);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the program that wires the machine needs of each device: create, offer, free. Everything
+ * here is main thread, before the loops run or after they ended.
+ */
+#ifndef DEVICES_DEVICES_H
+#define DEVICES_DEVICES_H
+
+#include "base/types.h"
+#include "devices/backend/disk.h"
+#include "devices/backend/nic.h"
+#include "vmbus/vmbus.h"
+#include "vmm/vm.h"
+
+/* ---- storvsp: a synthetic SCSI controller, up to STORVSP_LUNS disks -------------------------- */
+
+#define STORVSP_LUNS 64
+
+struct storvsp;
+
+/* The ring of the loop that a channel runs on (a channel's requests are submitted there). */
+typedef struct uring *(*storvsp_uring_fn)(void *ctx, struct loop *loop);
+
+/* 0 and *s, or -errno. number: the controller's, 0 for the first: part of its instance GUID. */
+int storvsp_init(struct storvsp **s, unsigned number, storvsp_uring_fn uring, void *ctx);
+/* Puts disk at lun of target 0; it is the storvsp's from now on (closed by storvsp_fini()). */
+int storvsp_attach(struct storvsp *s, unsigned lun, struct disk *disk);
+struct vmbus_device *storvsp_device(struct storvsp *s);
+void storvsp_fini(struct storvsp *s);
+
+/* ---- netvsp: a synthetic NIC ----------------------------------------------------------------- */
+
+struct netvsp;
+
+/* 0 and *n, or -errno. nic is the netvsp's from now on. */
+int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic);
+struct vmbus_device *netvsp_device(struct netvsp *n);
+void netvsp_fini(struct netvsp *n);
+
+/* ---- Legacy parts on I/O ports --------------------------------------------------------------- */
+
+struct serial;
+
+/*
+ * A 16550A at base whose interrupt is raised through irq_fd (an eventfd, edge). output gets what
+ * the guest sends, on the vCPU thread. 0 and *s, or -errno.
+ */
+int serial_init(struct serial **s, int irq_fd, void (*output)(void *ctx, const void *data, u32 len),
+		void *ctx);
+/* The I/O range to add to vm->io. */
+struct io_range serial_range(struct serial *s, u64 base);
+/* Feeds input to the guest; the bytes taken (its FIFO is small). Any thread. */
+u32 serial_input(struct serial *s, const void *data, u32 len);
+/* Calls room(ctx) when the guest has taken input after serial_input() took less than it got. */
+void serial_on_room(struct serial *s, void (*room)(void *ctx), void *ctx);
+void serial_fini(struct serial *s);
+
+/*
+ * ACPI sleep control, reset register, keyboard controller reset (port 0x64) and port 0xcf9: report
+ * VM_END_POWEROFF or VM_END_REBOOT. CMOS: ports 0x70/0x71 give the host's UTC. Adds their ranges
+ * to vm->io. 0 or -errno.
+ */
+int pm_add(struct vm *vm);
+int cmos_add(struct vm *vm);
+
+#endif

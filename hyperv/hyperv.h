@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The Hyper-V interface of one machine, as the Top Level Functional Specification (TLFS) lays it
+ * down: CPUID leaves, synthetic MSRs, hypercalls, the SynIC, ports and time. This is the folder's
+ * book for the layers above; the parts have headers of their own.
+ *
+ * What an MSR means, what a hypercall returns and what CPUID says is shared code. Who executes it
+ * is the back end's affair (backend.h): `kernel` leaves it to KVM's own Hyper-V emulation, `user`
+ * does all of it here, on any KVM. Guests cannot tell them apart but by speed.
+ *
+ * Life, all on the main thread: hyperv_init (after vm_init, before any vcpu_init: it installs
+ * vm->hooks and io ranges), hyperv_cpuid for each VP's table, vcpu_init, hyperv_vp_init in VP
+ * order, ports_* wiring, vm_start ... vm_stop, hyperv_fini.
+ */
+#ifndef HYPERV_HYPERV_H
+#define HYPERV_HYPERV_H
+
+#include "base/types.h"
+#include "vmm/cpuid.h"
+#include "vmm/vm.h"
+
+enum hyperv_choice { HYPERV_AUTO, HYPERV_KERNEL, HYPERV_USER };
+
+/* What a guest wrote to the crash MSRs before it gave up (TLFS: Guest Crash Enlightenment). */
+#define HYPERV_CRASH_MESSAGE_MAX 4096
+struct hyperv_crash {
+	bool valid;
+	u64 param[5];
+	char message[HYPERV_CRASH_MESSAGE_MAX]; /* printable text, "" without one */
+};
+
+struct hyperv;
+
+/*
+ * Creates the interface on vm with the back end chosen (HYPERV_AUTO: kernel where it is complete,
+ * else user). 0 and *hv, or -errno with a sentence for the user in error.
+ */
+int hyperv_init(struct hyperv **hv, struct vm *vm, enum hyperv_choice choice, char *error,
+		size_t error_size);
+void hyperv_fini(struct hyperv *hv);
+
+/* "kernel" or "user". */
+const char *hyperv_backend_name(const struct hyperv *hv);
+
+/* Adds the Hyper-V leaves to a VP's table (after cpuid_for_vp()). 0 or -ENOSPC. */
+int hyperv_cpuid(struct hyperv *hv, struct cpuid *t);
+
+/* Prepares one VP after its vcpu_init(). 0 or -errno. */
+int hyperv_vp_init(struct hyperv *hv, struct vcpu *vcpu);
+
+/* The last crash report; valid after hooks.end with VM_END_PANIC. */
+const struct hyperv_crash *hyperv_crash_report(const struct hyperv *hv);
+
+/*
+ * What this host's KVM would give each back end, for `candela doctor`. Every row has a name, whether
+ * the host has it, which back end needs it and whether that need is hard. Ends with a NULL name.
+ */
+struct hyperv_need {
+	const char *name; /* e.g. "KVM_CAP_HYPERV_SYNIC2" */
+	const char *what; /* what it gives, a few words */
+	bool present;
+	bool for_kernel, for_user; /* required by that back end */
+};
+
+/* Fills row[0..max), returns how many; kvm_fd is an open /dev/kvm. */
+unsigned hyperv_needs(int kvm_fd, struct hyperv_need *row, unsigned max);
+
+/* The back end HYPERV_AUTO would take on this host, or HYPERV_AUTO itself where neither can work. */
+enum hyperv_choice hyperv_best(int kvm_fd);
+
+#endif

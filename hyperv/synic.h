@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The synthetic interrupt controller, host side: putting messages and event flags into a VP's
+ * SynIC pages and raising its SINT (TLFS chapter 11, "Inter-Partition Communication", and 12,
+ * "Virtual Interrupt Control").
+ */
+#ifndef HYPERV_SYNIC_H
+#define HYPERV_SYNIC_H
+
+#include "base/types.h"
+
+struct hyperv;
+
+#define SYNIC_SINTS 16
+#define SYNIC_MESSAGE_PAYLOAD_MAX 240
+#define SYNIC_EVENT_FLAGS 2048
+
+/*
+ * Puts a message of `type` with len (0..SYNIC_MESSAGE_PAYLOAD_MAX) bytes into the VP's slot of sint
+ * and raises it. 0; -EAGAIN where the slot still holds one (MessagePending is set: the slot-free
+ * callback follows); -ENODEV where the guest has not enabled SynIC, SIMP or that VP; -EINVAL for
+ * arguments out of range. Any thread.
+ */
+int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, const void *payload,
+		       u32 len);
+
+/*
+ * Sets event flag 0..SYNIC_EVENT_FLAGS-1 of sint and raises it where it was clear. 0, -ENODEV,
+ * -EINVAL as above. Any thread, no lock, no allocation.
+ */
+int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag);
+
+/*
+ * Calls free(ctx, vp_index, sint) whenever a guest may have emptied a slot that a message waited
+ * for (EOM). It may come without need. Set before vm_start(); called on any thread.
+ */
+void synic_on_slot_free(struct hyperv *hv, void (*slot_free)(void *ctx, u32 vp_index, u32 sint),
+			void *ctx);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMBus host: offers devices to the guest and carries their packets. This header is the book
+ * for those who write a device and for the program that wires the bus; protocol internals are in
+ * server.h and beside it.
+ *
+ * Threads. The bus (connection, offers, GPADLs, channel states) belongs to the control loop. An
+ * open channel belongs to the I/O loop its target VP is served by: all functions of its device and
+ * all channel_* calls run there. The core passes messages between the two; devices never notice.
+ *
+ * A device is a descriptor (struct vmbus_device_ops) and a few functions. It sees packets, guest
+ * ranges and completions, never KVM, SynIC or GPADL internals.
+ */
+#ifndef VMBUS_VMBUS_H
+#define VMBUS_VMBUS_H
+
+#include <sys/uio.h>
+
+#include "base/guid.h"
+#include "base/loop.h"
+#include "base/types.h"
+#include "vmbus/port.h"
+#include "vmm/memory.h"
+
+struct vmbus;
+struct vmbus_channel;
+struct vmbus_device;
+struct gpadl;
+
+/* ---- For device writers ---------------------------------------------------------------------- */
+
+struct vmbus_device_ops {
+	const char *name;      /* for messages and traces: "storvsp" */
+	struct guid type;      /* the interface type the guest's driver matches */
+	bool pipe;             /* offered in message-pipe mode (integration services) */
+	u32 packet_max;        /* bytes of the largest packet taken, descriptor and ranges included */
+	/* The guest opened ch. 0, or -errno: the open fails. ch->data is the device's to use. */
+	int (*open)(struct vmbus_channel *ch);
+	/*
+	 * There may be packets to receive, or room to send. Receives until channel_recv() returns 0,
+	 * or stops early (no free request) and calls channel_resume() once it can go on.
+	 */
+	void (*ready)(struct vmbus_channel *ch);
+	/*
+	 * The guest closed ch, or the bus is reset: receive no more; call channel_closed() once no
+	 * request touches guest memory any more (now or later, on the same loop).
+	 */
+	void (*close)(struct vmbus_channel *ch);
+};
+
+/* One device on the bus. The owner sets the first part, zeroes the rest and keeps it in place. */
+struct vmbus_device {
+	const struct vmbus_device_ops *ops;
+	struct guid instance;      /* stable across boots */
+	u16 mmio_megabytes;
+	u8 user_defined[120];      /* of the offer */
+	void *data;                /* the device's own */
+	/* The bus's part. */
+	struct vmbus *bus;
+	struct vmbus_channel *primary;
+};
+
+/* Longest packet a device may ask for in packet_max. */
+#define VMBUS_PACKET_MAX (64u << 10)
+
+enum vmbus_packet_type {
+	VMBUS_PACKET_INBAND = 6,
+	VMBUS_PACKET_TRANSFER_PAGES = 7,
+	VMBUS_PACKET_GPA_DIRECT = 9,
+	VMBUS_PACKET_COMPLETION = 11,
+};
+
+/* A packet received: everything points into the caller's buffer, a private copy. */
+struct vmbus_packet {
+	u16 type;             /* enum vmbus_packet_type, or what the guest sent */
+	bool completion_wanted;
+	u64 transaction_id;
+	const void *payload;
+	u32 payload_size;     /* bytes, a multiple of 8 as sent: padding included */
+	const void *ranges;   /* GPA-direct: range_count ranges in ranges_size bytes, unchecked */
+	u32 ranges_size;
+	u32 range_count;
+};
+
+/*
+ * Copies the next packet into buf (packet_max bytes) and takes it off the ring. 1: *pkt is set;
+ * 0: none left; -EMSGSIZE: larger than packet_max, skipped; -EBADMSG: malformed, skipped or the
+ * ring is beyond repair and yields nothing more. Never blocks.
+ */
+int channel_recv(struct vmbus_channel *ch, void *buf, struct vmbus_packet *pkt);
+
+/*
+ * Queues a packet of count payload pieces; the guest is signalled in the flush phase where it must
+ * be. 0, or -EAGAIN: no room now, ready() follows once there is. count <= 4.
+ */
+int channel_send(struct vmbus_channel *ch, u16 type, bool completion_wanted, u64 transaction_id,
+		 const struct iovec *payload, unsigned count);
+
+/* channel_send() of a completion with one payload. */
+int channel_complete(struct vmbus_channel *ch, u64 transaction_id, const void *payload, u32 size);
+
+/* One range of a transfer-page packet: bytes inside the guest buffer the pageset names. */
+struct vmbus_xfer_range {
+	u32 byte_count;
+	u32 byte_offset;
+};
+
+/* Sends a transfer-page packet (NVSP receive buffers). As channel_send(); count of ranges <= 64. */
+int channel_send_xfer(struct vmbus_channel *ch, u16 pageset_id, u64 transaction_id,
+		      const struct vmbus_xfer_range *range, unsigned count, const void *payload,
+		      u32 size);
+
+/* Calls ready() again (in a later phase of the loop) after it had stopped early. */
+void channel_resume(struct vmbus_channel *ch);
+
+/* The answer to ops->close. Touch ch no more. */
+void channel_closed(struct vmbus_channel *ch);
+
+/* The loop that owns ch, guest RAM, the device, the device's per-channel pointer. */
+struct loop *channel_loop(const struct vmbus_channel *ch);
+const struct gmem *channel_mem(const struct vmbus_channel *ch);
+struct vmbus_device *channel_device(const struct vmbus_channel *ch);
+void *channel_data(const struct vmbus_channel *ch);
+void channel_set_data(struct vmbus_channel *ch, void *data);
+/* 0 for the primary channel, else the sub-channel's number. The VP it interrupts now. */
+u16 channel_sub_index(const struct vmbus_channel *ch);
+u32 channel_target_vp(const struct vmbus_channel *ch);
+
+/*
+ * A guest buffer shared by GPADL `id` of this channel, pinned: the guest cannot have it torn down
+ * before channel_gpadl_put(). NULL where there is none. The channel's loop.
+ */
+struct gpadl *channel_gpadl_get(struct vmbus_channel *ch, u32 id);
+void channel_gpadl_put(struct vmbus_channel *ch, struct gpadl *g);
+u32 gpadl_size(const struct gpadl *g);
+/*
+ * Describes [offset, offset + len) of the buffer by at most max pieces. The number of pieces,
+ * -EINVAL outside the buffer, -ENOSPC where max is too small.
+ */
+int gpadl_iov(const struct gpadl *g, u32 offset, u32 len, struct iovec *iov, unsigned max);
+
+/* ---- For the program that wires the bus ------------------------------------------------------ */
+
+struct vmbus_config {
+	const struct gmem *mem;
+	struct vmbus_port *port;
+	struct loop *control;
+	struct loop **io; /* channels with target VP v run on io[v % io_count] */
+	unsigned io_count;
+};
+
+/* 0 and *bus, or -errno. Main thread. */
+int vmbus_init(struct vmbus **bus, const struct vmbus_config *config);
+
+/*
+ * Frees the bus. Every loop's thread must have ended; devices get close() for open channels first
+ * and must close at once. A NULL bus is fine.
+ */
+void vmbus_fini(struct vmbus *bus);
+
+/*
+ * Puts a device on the bus: now part of the next REQUEST_OFFERS, or offered at once to a connected
+ * guest. 0, -EEXIST for a duplicate instance, -ENOSPC. Control loop, or before it runs.
+ */
+int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev);
+
+/*
+ * A message the guest posted: len bytes (0..240), a private copy, sent to connection_id. Any
+ * thread: it is queued for the control loop. 0, or -ENOBUFS where the inbox is full and the guest
+ * should try again.
+ */
+int vmbus_receive(struct vmbus *bus, u32 connection_id, const void *msg, u32 len);
+
+/* The message slot of a VP may be free again: retry what waited. Any thread. */
+void vmbus_slot_free(struct vmbus *bus);
+
+/* What the guest has done so far, for messages to the user ("the guest never contacted VMBus"). */
+struct vmbus_status {
+	bool contacted;
+	u32 version;      /* negotiated, 0x00050003 for 5.3; 0: none */
+	unsigned channels_open;
+};
+void vmbus_status(struct vmbus *bus, struct vmbus_status *status);
+
+#endif

@@ -6,6 +6,7 @@
 # status file, so the user's apt is neither asked nor changed and no right is needed. Only the mirror,
 # the keyring and the Acquire settings (proxies) are the host's own.
 
+# shellcheck disable=SC2154 # $cache: cache.sh
 debian_mirror=http://deb.debian.org/debian
 debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -94,11 +95,14 @@ apt_settings() {
 		Dir::State::status "$apt_dir/status";
 		Dir::Cache "$apt_dir";
 		Dir::Cache::archives "$apt_dir/archives";
+		Dir::Cache::pkgcache "";
+		Dir::Cache::srcpkgcache "";
 		APT::Architecture "amd64";
 		APT::Architectures { "amd64"; };
 		APT::Install-Recommends "false";
 		APT::Sandbox::User "root";
 		Acquire::Languages "none";
+		Acquire::GzipIndexes "true";
 		Acquire::Retries "3";
 	EOF_CONF
 }
@@ -152,7 +156,8 @@ apt_unpack() {
 	depends) set -- install -y --download-only -- "$@" ;;
 	alone) set -- download -- "$@" ;;
 	esac
-	run_task "$unpack_label" sh -c '
+	# shellcheck disable=SC2016 # for the inner shell
+	run_task "$unpack_label" env "APT_CONFIG=$apt_dir/apt.conf" sh -c '
 		set -eu
 		cd -- "$1"; shift
 		apt-get -o APT::Status-Fd=1 -o "Dir::Cache::archives=$PWD" "$@"' \

@@ -26,9 +26,9 @@ cache_init() {
 	fi
 }
 
-# cache_hash FILE...: eight hex digits that change with the files' contents
+# cache_hash FILE...: eight hex digits that change with the contents of the files (- is stdin)
 cache_hash() {
-	cat -- "$@" | sha256sum | cut -c1-8
+	cat "$@" | sha256sum | cut -c1-8
 }
 
 # cache_name STRING: the string as one path component

@@ -96,6 +96,7 @@ task_watch() {
 
 # task_last_line: where the command is now; apt's status lines become a percentage
 task_last_line() {
+	# shellcheck disable=SC2016 # sed's own dollar
 	tail -c 4000 "$task_log" | tr '\r' '\n' | sed -n '
 		s/^dlstatus:[0-9]*:\([0-9]*\)[.0-9]*:\(.*\)/\1% \2/
 		/[^[:space:]]/h

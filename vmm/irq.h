@@ -33,13 +33,16 @@ struct irq_route {
 	};
 };
 
+struct kvm_irq_routing;
+
 struct irq_table {
 	int vm_fd;
 	pthread_mutex_t lock;
+	struct kvm_irq_routing *kernel; /* room for the whole table as the kernel takes it */
 	struct irq_route route[IRQ_ROUTES_MAX]; /* GSI minus IRQ_IOAPIC_PINS */
 };
 
-/* vm_fd: a KVM VM with its irqchip. 0 or -errno. */
+/* vm_fd: a KVM VM with its irqchip. 0 or -errno. A zeroed table may be given to irq_fini(). */
 int irq_init(struct irq_table *t, int vm_fd);
 void irq_fini(struct irq_table *t);
 

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/kvm.h"
+#include "vmm/vm.h"
+
+/* Only interrupts KVM_RUN; its handler does nothing. */
+#define KICK_SIGNAL SIGUSR1
+
+#define STACK_BYTES (256u << 10)
+
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLE_WRITE_BACK 0x806
+
+int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} m = { .head.nmsrs = 1, .entry.index = msr };
+	int err = kvm_get_msrs(vcpu->fd, &m.head);
+
+	*value = m.entry.data;
+	return err;
+}
+
+int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} m = { .head.nmsrs = 1, .entry = { .index = msr, .data = value } };
+
+	return kvm_set_msrs(vcpu->fd, &m.head);
+}
+
+int vcpu_init(struct vcpu *vcpu, struct vm *vm, u32 index, const struct kvm_cpuid2 *cpuid)
+{
+	int err;
+
+	*vcpu = (struct vcpu){ .vm = vm, .index = index, .fd = -1 };
+	vcpu->fd = kvm_create_vcpu(vm->fd, index);
+	if (vcpu->fd < 0)
+		return vcpu->fd;
+	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return -errno;
+	}
+	err = kvm_set_cpuid2(vcpu->fd, cpuid);
+	/* All RAM is write-back, as firmware would have set it. A KVM without MTRRs needs none. */
+	if (!err && vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITE_BACK) == -EINVAL)
+		err = -EINVAL;
+	return err;
+}
+
+void vcpu_fini(struct vcpu *vcpu)
+{
+	if (vcpu->run)
+		munmap(vcpu->run, vcpu->vm->run_size);
+	vcpu->run = NULL;
+	if (vcpu->vm && vcpu->fd >= 0)
+		close(vcpu->fd);
+	vcpu->fd = -1;
+}
+
+/* ---- Exits ---------------------------------------------------------------------------------- */
+
+static void exit_io(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	u8 *data = (u8 *)run + run->io.data_offset;
+
+	for (u32 i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_IN)
+			io_read(&vcpu->vm->io, IO_PORT, run->io.port, data, run->io.size);
+		else
+			io_write(&vcpu->vm->io, IO_PORT, run->io.port, data, run->io.size);
+	}
+}
+
+static void exit_mmio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (run->mmio.is_write)
+		io_write(&vcpu->vm->io, IO_MMIO, run->mmio.phys_addr, run->mmio.data,
+			 run->mmio.len);
+	else
+		io_read(&vcpu->vm->io, IO_MMIO, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
+}
+
+static void exit_rdmsr(struct vcpu *vcpu)
+{
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+	u64 value = 0;
+
+	vcpu->run->msr.error = !(h->rdmsr && h->rdmsr(h->ctx, vcpu, vcpu->run->msr.index, &value));
+	vcpu->run->msr.data = value;
+}
+
+static void exit_wrmsr(struct vcpu *vcpu)
+{
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+
+	vcpu->run->msr.error =
+		!(h->wrmsr && h->wrmsr(h->ctx, vcpu, vcpu->run->msr.index, vcpu->run->msr.data));
+}
+
+static void exit_hyperv(struct vcpu *vcpu)
+{
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+
+	if (h->hyperv)
+		h->hyperv(h->ctx, vcpu, &vcpu->run->hyperv);
+}
+
+static void exit_system_event(struct vcpu *vcpu)
+{
+	switch (vcpu->run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		vm_report_end(vcpu->vm, VM_END_POWEROFF, 0);
+		break;
+	case KVM_SYSTEM_EVENT_RESET:
+		vm_report_end(vcpu->vm, VM_END_REBOOT, 0);
+		break;
+	default:
+		vm_report_end(vcpu->vm, VM_END_PANIC, 0);
+		break;
+	}
+}
+
+/* The reason, and in the upper half what KVM says about it. */
+static void exit_internal(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	u64 detail = 0;
+
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		detail = run->internal.suberror;
+	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		detail = run->fail_entry.hardware_entry_failure_reason & UINT32_MAX;
+	vm_report_end(vcpu->vm, VM_END_INTERNAL, detail << 32 | run->exit_reason);
+}
+
+static void handle_exit(struct vcpu *vcpu)
+{
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_IO:
+		exit_io(vcpu);
+		break;
+	case KVM_EXIT_MMIO:
+		exit_mmio(vcpu);
+		break;
+	case KVM_EXIT_X86_RDMSR:
+		exit_rdmsr(vcpu);
+		break;
+	case KVM_EXIT_X86_WRMSR:
+		exit_wrmsr(vcpu);
+		break;
+	case KVM_EXIT_HYPERV:
+		exit_hyperv(vcpu);
+		break;
+	case KVM_EXIT_SHUTDOWN:
+		vm_report_end(vcpu->vm, VM_END_TRIPLE_FAULT, 0);
+		break;
+	case KVM_EXIT_SYSTEM_EVENT:
+		exit_system_event(vcpu);
+		break;
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_HLT: /* only where the irqchip is not the kernel's */
+		break;
+	default:
+		exit_internal(vcpu);
+		break;
+	}
+}
+
+/* ---- Thread --------------------------------------------------------------------------------- */
+
+static bool should_run(const struct vcpu *vcpu)
+{
+	return !atomic_load_explicit(&vcpu->stop, memory_order_acquire) &&
+	       !atomic_load_explicit(&vcpu->vm->ended, memory_order_relaxed);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+	int err = h->thread_start ? h->thread_start(h->ctx, vcpu) : 0;
+
+	if (err)
+		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
+	while (should_run(vcpu)) {
+		err = kvm_run(vcpu->fd);
+		if (!err)
+			handle_exit(vcpu);
+		else if (err != -EINTR && err != -EAGAIN)
+			vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
+	}
+	return NULL;
+}
+
+static void kicked(int signal)
+{
+	(void)signal;
+}
+
+/* The kick may land between the test of `stop` and KVM_RUN: immediate_exit closes that gap. */
+static void kick(struct vcpu *vcpu)
+{
+	atomic_store_explicit(&vcpu->stop, true, memory_order_release);
+	*(volatile __u8 *)&vcpu->run->immediate_exit = 1;
+	pthread_kill(vcpu->thread, KICK_SIGNAL);
+}
+
+int vcpu_start(struct vcpu *vcpu)
+{
+	struct sigaction action = { .sa_handler = kicked };
+	pthread_attr_t attr;
+	int err;
+
+	sigaction(KICK_SIGNAL, &action, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	err = pthread_create(&vcpu->thread, &attr, vcpu_main, vcpu);
+	pthread_attr_destroy(&attr);
+	vcpu->started = !err;
+	return -err;
+}
+
+void vcpu_stop(struct vcpu *vcpu)
+{
+	if (!vcpu->started)
+		return;
+	kick(vcpu);
+	pthread_join(vcpu->thread, NULL);
+	vcpu->started = false;
+}

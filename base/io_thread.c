@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/io_thread.h"
+
+#define RING_ENTRIES 256
+
+static void announce(struct io_thread *t, int err)
+{
+	pthread_mutex_lock(&t->lock);
+	t->up = true;
+	t->err = err;
+	pthread_cond_signal(&t->ready);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* The ring is made by the thread that uses it: the kernel then takes cheaper paths. */
+static void *io_thread_main(void *arg)
+{
+	struct io_thread *t = arg;
+	int err = uring_init(&t->uring, &t->loop, RING_ENTRIES);
+
+	if (err) {
+		announce(t, err);
+		return NULL;
+	}
+	err = t->begin ? t->begin(t->ctx) : 0;
+	announce(t, err);
+	if (!err)
+		loop_run(&t->loop);
+	uring_fini(&t->uring);
+	return NULL;
+}
+
+int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
+{
+	int err;
+
+	*t = (struct io_thread){ .begin = begin, .ctx = ctx };
+	err = loop_init(&t->loop);
+	if (err)
+		return err;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->ready, NULL);
+	err = -pthread_create(&t->thread, NULL, io_thread_main, t);
+	t->started = !err;
+	if (!err) {
+		pthread_mutex_lock(&t->lock);
+		while (!t->up)
+			pthread_cond_wait(&t->ready, &t->lock);
+		err = t->err;
+		pthread_mutex_unlock(&t->lock);
+	}
+	if (err) {
+		io_thread_stop(t);
+		loop_fini(&t->loop);
+	}
+	return err;
+}
+
+void io_thread_stop(struct io_thread *t)
+{
+	if (!t->started)
+		return;
+	loop_stop(&t->loop);
+	pthread_join(t->thread, NULL);
+	t->started = false;
+}
+
+void io_thread_fini(struct io_thread *t)
+{
+	if (!t->up)
+		return;
+	loop_fini(&t->loop);
+	pthread_cond_destroy(&t->ready);
+	pthread_mutex_destroy(&t->lock);
+	t->up = false;
+}

@@ -19,7 +19,9 @@
 #include "base/guid.h"
 #include "base/loop.h"
 #include "base/types.h"
+#include "vmbus/gpa_range.h"
 #include "vmbus/port.h"
+#include "vmbus/ring_proto.h"
 #include "vmm/memory.h"
 
 struct vmbus;
@@ -63,13 +65,6 @@ struct vmbus_device {
 /* Longest packet a device may ask for in packet_max. */
 #define VMBUS_PACKET_MAX (64u << 10)
 
-enum vmbus_packet_type {
-	VMBUS_PACKET_INBAND = 6,
-	VMBUS_PACKET_TRANSFER_PAGES = 7,
-	VMBUS_PACKET_GPA_DIRECT = 9,
-	VMBUS_PACKET_COMPLETION = 11,
-};
-
 /* A packet received: everything points into the caller's buffer, a private copy. */
 struct vmbus_packet {
 	u16 type;             /* enum vmbus_packet_type, or what the guest sent */
@@ -98,12 +93,6 @@ int channel_send(struct vmbus_channel *ch, u16 type, bool completion_wanted, u64
 
 /* channel_send() of a completion with one payload. */
 int channel_complete(struct vmbus_channel *ch, u64 transaction_id, const void *payload, u32 size);
-
-/* One range of a transfer-page packet: bytes inside the guest buffer the pageset names. */
-struct vmbus_xfer_range {
-	u32 byte_count;
-	u32 byte_offset;
-};
 
 /* Sends a transfer-page packet (NVSP receive buffers). As channel_send(); count of ranges <= 64. */
 int channel_send_xfer(struct vmbus_channel *ch, u16 pageset_id, u64 transaction_id,

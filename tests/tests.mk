@@ -19,6 +19,8 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c vmm/memory.c
 
 # ---- base
 # ---- vmm
+$(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
+$(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
 # ---- hyperv
 # ---- vmbus
 # ---- devices

@@ -5,6 +5,12 @@
  * host forbids io_uring the same requests are carried out by plain system calls in the flush
  * phase: slower, correct.
  *
+ * The ring is restricted to the four kinds of request below before its first use: a thread that
+ * has been taken over cannot make it open, connect or execute anything.
+ *
+ * Requests are independent of each other: the kernel carries them out in any order, and an FSYNC
+ * covers the writes whose done() was called before it was submitted, not those in flight beside it.
+ *
  * Owned by the loop it was created for; nothing here is thread-safe.
  */
 #ifndef BASE_URING_H
@@ -20,7 +26,7 @@ enum uring_kind { URING_READV, URING_WRITEV, URING_FSYNC, URING_FALLOCATE };
 
 /*
  * One request, embedded in its owner and left alone until done() was called, exactly once, on the
- * loop, never from within uring_submit().
+ * loop, never from within uring_submit() or uring_complete().
  */
 struct uring_op {
 	enum uring_kind kind;
@@ -40,20 +46,31 @@ struct uring {
 	struct loop *loop;
 	struct io_uring ring;
 	bool native; /* io_uring, not the fallback */
+	bool draining; /* in uring_fini() */
+	unsigned in_flight; /* given to io_uring, not yet reaped: at most the completion ring's size */
 	struct loop_fd ready;
 	struct loop_flush flush;
-	struct loop_work fallback_done;
+	struct loop_work later; /* delivers `finished`, tries a refused submission again */
 	struct uring_op *queued, **queued_tail;
 	struct uring_op *finished, **finished_tail;
 };
 
-/* Creates the ring of `loop`. entries: a power of two. Falls back where io_uring is refused. 0 or -errno. */
+/*
+ * Creates the ring of `loop`. entries: a power of two. Falls back where io_uring is refused.
+ * 0 or -errno. Any thread, before the loop runs.
+ */
 int uring_init(struct uring *u, struct loop *loop, unsigned entries);
 
-/* Waits for what is in flight (done() is called), then frees. */
+/*
+ * Waits for what is queued or in flight (done() is called, and may submit more), then frees. The
+ * loop's thread between two turns, or any thread once the loop no longer runs.
+ */
 void uring_fini(struct uring *u);
 
 /* Queues op for the flush phase of this turn. Any number may be queued. Owner thread. */
 void uring_submit(struct uring *u, struct uring_op *op);
+
+/* Ends op with res in the next turn, without any system call of its own. Owner thread. */
+void uring_complete(struct uring *u, struct uring_op *op, int res);
 
 #endif

@@ -18,6 +18,8 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c vmm/memory.c
 	$(filter-out vmbus/port_synic.c,$(wildcard vmbus/*.c))
 
 # ---- base
+$(eval $(call unit_test,base/loop_test,base/loop.c,))
+$(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
@@ -26,6 +28,7 @@ $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
 # ---- devices
 # ---- seccomp
 # ---- cli
+$(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
 
 # Runs every unit test; the first failure ends it with that test's output.
 unit: $(UNIT_TESTS)

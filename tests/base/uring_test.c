@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every test runs twice: on io_uring (where the host has it) and on the plain system calls. */
+#include "base/uring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define OPS 1000
+#define ENTRIES 16 /* far fewer than OPS */
+
+struct request {
+	struct uring_op op;
+	struct iovec iov;
+	u64 value;
+	int res;
+	unsigned done;
+	struct rig *rig;
+	struct request *then;
+};
+
+struct rig {
+	struct loop loop;
+	struct uring uring;
+	int fd;
+	unsigned done;
+	bool in_submit;
+	struct request request[OPS];
+};
+
+static void rig_init(struct rig *r, bool native)
+{
+	char name[] = "/tmp/candela-uring-XXXXXX";
+
+	*r = (struct rig){ 0 };
+	assert_int_equal(loop_init(&r->loop), 0);
+	assert_int_equal(uring_init(&r->uring, &r->loop, ENTRIES), 0);
+	if (!native && r->uring.native) {
+		loop_del(&r->loop, &r->uring.ready);
+		io_uring_queue_exit(&r->uring.ring);
+		r->uring.native = false;
+	}
+	r->fd = mkstemp(name);
+	assert_true(r->fd >= 0);
+	unlink(name);
+}
+
+static void rig_fini(struct rig *r)
+{
+	uring_fini(&r->uring);
+	loop_fini(&r->loop);
+	close(r->fd);
+}
+
+static void request_done(struct uring_op *op, int res)
+{
+	struct request *q = container_of(op, struct request, op);
+
+	assert_false(q->rig->in_submit);
+	q->res = res;
+	q->done++;
+	q->rig->done++;
+	if (q->then)
+		uring_submit(&q->rig->uring, &q->then->op);
+}
+
+static struct request *request_make(struct rig *r, unsigned i, enum uring_kind kind)
+{
+	struct request *q = &r->request[i];
+
+	*q = (struct request){ .rig = r, .value = i };
+	q->iov = (struct iovec){ .iov_base = &q->value, .iov_len = sizeof(q->value) };
+	q->op = (struct uring_op){ .kind = kind,
+				   .fd = r->fd,
+				   .offset = i * sizeof(q->value),
+				   .iov = &q->iov,
+				   .iov_count = 1,
+				   .done = request_done };
+	return q;
+}
+
+static void request_submit(struct request *q)
+{
+	q->rig->in_submit = true;
+	uring_submit(&q->rig->uring, &q->op);
+	q->rig->in_submit = false;
+}
+
+static void rig_wait(struct rig *r, unsigned count)
+{
+	while (r->done < count)
+		assert_int_equal(loop_turn(&r->loop, 5000), 0);
+}
+
+static void many_requests_at_once(struct rig *r)
+{
+	for (unsigned i = 0; i < OPS; i++)
+		request_submit(request_make(r, i, URING_WRITEV));
+	assert_int_equal(r->done, 0);
+	rig_wait(r, OPS);
+	for (unsigned i = 0; i < OPS; i++) {
+		assert_int_equal(r->request[i].res, sizeof(u64));
+		assert_int_equal(r->request[i].done, 1);
+		request_make(r, i, URING_READV)->value = ~0ull;
+		request_submit(&r->request[i]);
+	}
+	rig_wait(r, 2 * OPS);
+	for (unsigned i = 0; i < OPS; i++)
+		assert_int_equal(r->request[i].value, i);
+}
+
+static void errors_and_short_reads(struct rig *r)
+{
+	struct request *bad = request_make(r, 0, URING_READV);
+	struct request *eof = request_make(r, 1, URING_READV);
+	struct request *sync = request_make(r, 2, URING_FSYNC);
+	struct request *trim = request_make(r, 3, URING_FALLOCATE);
+
+	bad->op.fd = -1;
+	sync->op.mode = IORING_FSYNC_DATASYNC;
+	trim->op.mode = FALLOC_FL_PUNCH_HOLE;
+	trim->op.len = 4096;
+	for (unsigned i = 0; i < 4; i++)
+		request_submit(&r->request[i]);
+	rig_wait(r, 4);
+	assert_int_equal(bad->res, -EBADF);
+	assert_int_equal(eof->res, 0);
+	assert_int_equal(sync->res, 0);
+	/* PUNCH_HOLE without KEEP_SIZE is refused. */
+	assert_int_equal(trim->res, -EOPNOTSUPP);
+}
+
+static void completed_without_a_call(struct rig *r)
+{
+	struct request *q = request_make(r, 0, URING_READV);
+
+	uring_complete(&r->uring, &q->op, -ENOSPC);
+	assert_int_equal(r->done, 0);
+	rig_wait(r, 1);
+	assert_int_equal(q->res, -ENOSPC);
+}
+
+static void done_may_submit(struct rig *r)
+{
+	struct request *first = request_make(r, 0, URING_WRITEV);
+
+	first->then = request_make(r, 1, URING_WRITEV);
+	first->then->then = request_make(r, 2, URING_FSYNC);
+	request_submit(first);
+	rig_wait(r, 3);
+	assert_int_equal(r->request[1].res, sizeof(u64));
+}
+
+static void fini_drains(struct rig *r)
+{
+	struct request *first = request_make(r, 0, URING_WRITEV);
+	struct request *none = request_make(r, 3, URING_READV);
+
+	first->then = request_make(r, 1, URING_WRITEV);
+	first->then->then = request_make(r, 2, URING_FSYNC);
+	request_submit(first);
+	uring_complete(&r->uring, &none->op, 0);
+	uring_fini(&r->uring);
+	assert_int_equal(r->done, 4);
+	uring_fini(&r->uring);
+}
+
+static void on_both(void (*test)(struct rig *r))
+{
+	static struct rig r;
+
+	for (int native = 1; native >= 0; native--) {
+		rig_init(&r, native);
+		test(&r);
+		rig_fini(&r);
+	}
+}
+
+#define BOTH(test)                                                                                 \
+	static void test_##test(void **state)                                                      \
+	{                                                                                          \
+		(void)state;                                                                       \
+		on_both(test);                                                                     \
+	}
+
+BOTH(many_requests_at_once)
+BOTH(errors_and_short_reads)
+BOTH(completed_without_a_call)
+BOTH(done_may_submit)
+BOTH(fini_drains)
+
+static void the_ring_takes_nothing_but_file_io(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	struct io_uring_cqe *cqe;
+
+	(void)state;
+	assert_non_null(r);
+	rig_init(r, true);
+	if (r->uring.native) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring.ring);
+
+		io_uring_prep_openat(sqe, AT_FDCWD, "/", O_RDONLY, 0);
+		io_uring_sqe_set_data(sqe, NULL);
+		io_uring_submit(&r->uring.ring);
+		assert_int_equal(io_uring_wait_cqe(&r->uring.ring, &cqe), 0);
+		assert_int_equal(cqe->res, -EACCES);
+		io_uring_cqe_seen(&r->uring.ring, cqe);
+	}
+	rig_fini(r);
+	free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_requests_at_once),
+		cmocka_unit_test(test_errors_and_short_reads),
+		cmocka_unit_test(test_completed_without_a_call),
+		cmocka_unit_test(test_done_may_submit),
+		cmocka_unit_test(test_fini_drains),
+		cmocka_unit_test(the_ring_takes_nothing_but_file_io),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

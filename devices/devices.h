@@ -35,6 +35,7 @@ struct netvsp;
 /* 0 and *n, or -errno. nic is the netvsp's from now on. */
 int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic);
 struct vmbus_device *netvsp_device(struct netvsp *n);
+struct nic *netvsp_nic(struct netvsp *n);
 void netvsp_fini(struct netvsp *n);
 
 /* ---- Legacy parts on I/O ports --------------------------------------------------------------- */

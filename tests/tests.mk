@@ -23,9 +23,12 @@ $(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
+$(eval $(call unit_test,vmm/io_test,vmm/io.c))
+$(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 # ---- vmbus
 # ---- devices
+$(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 # ---- seccomp
 # ---- cli
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))

@@ -18,6 +18,8 @@
 struct nic;
 
 struct nic_ops {
+	/* nic_launch(); NULL: the back end has no thread. */
+	int (*launch)(struct nic *nic, int (*thread_start)(void *ctx), void *ctx);
 	/* Frames may flow from now on. 0 or -errno. */
 	int (*start)(struct nic *nic, struct loop *loop);
 	/* No more receive() calls after it; start() may follow again. */
@@ -31,7 +33,7 @@ struct nic_ops {
 
 struct nic {
 	const struct nic_ops *ops;
-	u8 mac[6];   /* the guest's */
+	u8 mac[6];   /* the guest's; all zero: not given, the device chooses one */
 	u32 mtu;
 	/*
 	 * The device's: a frame came in. False: no room for it, it is dropped or kept at the back
@@ -63,11 +65,16 @@ struct nic_config {
 
 /*
  * Opens the back end of config: `fd` and `tap` are one descriptor (nic_fd.c), `user` is that
- * descriptor with libslirp on a thread of its own at the other end (nic_user.c). thread_start,
- * where not NULL, runs first on that thread: it arms the sandbox. 0 and *nic, or -errno with a
- * sentence for the user in error.
+ * descriptor with libslirp at the other end (nic_user.c). Everything that needs privileges
+ * happens here (tap, hostfwd's ports), and no thread is started: the process is sandboxed between
+ * nic_open() and nic_launch(). 0 and *nic, or -errno with a sentence for the user in error.
  */
-int nic_open(struct nic **nic, const struct nic_config *config, int (*thread_start)(void),
-	     char *error, size_t error_size);
+int nic_open(struct nic **nic, const struct nic_config *config, char *error, size_t error_size);
+
+/*
+ * Starts the back end's thread, where it has one (`user`). thread_start(ctx), where not NULL, runs
+ * first on that thread: it arms the sandbox. Returns once that is done: 0 or -errno. Main thread.
+ */
+int nic_launch(struct nic *nic, int (*thread_start)(void *ctx), void *ctx);
 
 #endif

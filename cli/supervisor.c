@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "cli/result.h"
+#include "cli/terminal.h"
+#include "machine.h"
+
+/* How long a machine told to stop may take for its last writes. */
+#define GRACE_NS (5 * NSEC_PER_SEC)
+
+#define STATUS_TIMEOUT 124
+
+struct supervisor {
+	const struct config *config;
+	struct machine_files files;
+	struct outcome *outcome; /* shared with the machine's process */
+	sigset_t signals;        /* blocked, and taken by wait_signal() */
+	u64 deadline_ns;         /* 0: none */
+	pid_t machine;
+	int exit_signal;         /* that ended us, 0: none */
+	bool timed_out;
+};
+
+static void outcome_set(struct outcome *o, enum outcome_reason reason, int status, const char *text)
+{
+	o->reason = reason;
+	o->status = status;
+	snprintf(o->text, sizeof(o->text), "%s", text);
+}
+
+/* The next of our signals, or 0 at deadline_ns (0: none). */
+static int wait_signal(const struct supervisor *s, u64 deadline_ns)
+{
+	for (;;) {
+		u64 now = loop_now_ns();
+		u64 left = deadline_ns > now ? deadline_ns - now : 0;
+		struct timespec ts = { .tv_sec = (time_t)(left / NSEC_PER_SEC),
+				       .tv_nsec = (long)(left % NSEC_PER_SEC) };
+		int n = deadline_ns ? sigtimedwait(&s->signals, NULL, &ts) :
+				      sigwaitinfo(&s->signals, NULL);
+
+		if (n > 0 || (n < 0 && errno == EAGAIN))
+			return MAX(n, 0);
+	}
+}
+
+/* Waits until the machine's process has ended; true when it has. */
+static bool reap(struct supervisor *s, int *wstatus)
+{
+	return waitpid(s->machine, wstatus, WNOHANG) == s->machine;
+}
+
+/* First asks, so that the machine finishes its writes, then insists. */
+static void stop_machine(struct supervisor *s, int *wstatus)
+{
+	u64 deadline = loop_now_ns() + GRACE_NS;
+
+	kill(s->machine, SIGTERM);
+	while (!reap(s, wstatus)) {
+		if (wait_signal(s, deadline))
+			continue;
+		kill(s->machine, SIGKILL);
+		waitpid(s->machine, wstatus, 0);
+		break;
+	}
+}
+
+static int wait_machine(struct supervisor *s)
+{
+	int wstatus = 0;
+
+	while (!reap(s, &wstatus)) {
+		int n = wait_signal(s, s->deadline_ns);
+
+		if (n == SIGCHLD)
+			continue;
+		s->timed_out = !n;
+		s->exit_signal = n;
+		stop_machine(s, &wstatus);
+		break;
+	}
+	return wstatus;
+}
+
+/* In the machine's process. */
+static void __attribute__((noreturn)) run_machine(struct supervisor *s, pid_t parent)
+{
+	/* Nobody may keep a guest that its supervisor lost. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent)
+		machine_run(s->config, &s->files, s->outcome);
+	_exit(0);
+}
+
+/* What the supervisor knows better than the machine. */
+static void judge(struct supervisor *s, int wstatus)
+{
+	struct outcome *o = s->outcome;
+	char text[sizeof(o->text)];
+
+	if (o->reason != OUTCOME_NONE)
+		return;
+	if (s->timed_out) {
+		snprintf(text, sizeof(text), "the time limit of %u s ran out%s",
+			 s->config->timeout_s,
+			 o->vmbus_contacted || !o->hyperv[0] ?
+				 "" :
+				 "; the guest never contacted the VMBus (is hv_vmbus in its initrd?)");
+		outcome_set(o, OUTCOME_TIMEOUT, STATUS_TIMEOUT, text);
+	} else if (s->exit_signal) {
+		outcome_set(o, OUTCOME_SIGNAL, 128 + s->exit_signal, "");
+	} else if (WIFSIGNALED(wstatus)) {
+		snprintf(text, sizeof(text), "the machine's process was killed by signal %d (%s)",
+			 WTERMSIG(wstatus), strsignal(WTERMSIG(wstatus)));
+		outcome_set(o, OUTCOME_HOST, 1, text);
+	} else {
+		outcome_set(o, OUTCOME_HOST, 1,
+			    WEXITSTATUS(wstatus) ? "" : "the machine's process ended without a word");
+	}
+}
+
+/* One start of the guest. */
+static void run_once(struct supervisor *s)
+{
+	pid_t parent = getpid();
+
+	memset(s->outcome, 0, sizeof(*s->outcome));
+	s->machine = fork();
+	if (!s->machine)
+		run_machine(s, parent);
+	if (s->machine < 0)
+		outcome_set(s->outcome, OUTCOME_HOST, 1, strerror(errno));
+	else
+		judge(s, wait_machine(s));
+}
+
+static int report(const struct supervisor *s)
+{
+	const struct outcome *o = s->outcome;
+	struct result r = { .reason = (int)o->reason,
+			    .status = o->status,
+			    .detail = o->text,
+			    .vmbus_version = o->vmbus_version,
+			    .hyperv = o->hyperv };
+	int err;
+
+	if (o->text[0])
+		log_error("%s", o->text);
+	if (o->crash[0])
+		log_info("the guest's last words:\n%s", o->crash);
+	if (!s->config->result)
+		return o->status;
+	err = result_write(s->config->result, &r);
+	if (!err)
+		return o->status;
+	log_error("--result %s: %s", s->config->result, strerror(-err));
+	return 1;
+}
+
+static void catch_signals(struct supervisor *s)
+{
+	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+	sigemptyset(&s->signals);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		sigaddset(&s->signals, wanted[i]);
+	sigprocmask(SIG_BLOCK, &s->signals, NULL);
+}
+
+static void run_to_the_end(struct supervisor *s)
+{
+	struct terminal terminal = { 0 };
+
+	if (s->config->console == CONSOLE_STDIO)
+		terminal_raw(&terminal);
+	do
+		run_once(s);
+	while (s->outcome->reason == OUTCOME_REBOOT && !s->config->reboot_exits);
+	terminal_restore(&terminal);
+}
+
+int supervisor_run(const struct config *config)
+{
+	struct supervisor s = { .config = config };
+	char error[1024] = "";
+	int err, status;
+
+	s.outcome = mmap(NULL, sizeof(*s.outcome), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s.outcome == MAP_FAILED) {
+		log_error("out of memory");
+		return 1;
+	}
+	catch_signals(&s);
+	if (config->timeout_s)
+		s.deadline_ns = loop_now_ns() + config->timeout_s * NSEC_PER_SEC;
+	err = machine_files_open(&s.files, config, error, sizeof(error));
+	if (err == -EINVAL)
+		outcome_set(s.outcome, OUTCOME_USAGE, 2, error);
+	else if (err)
+		outcome_set(s.outcome, OUTCOME_HOST, 1, error);
+	else
+		run_to_the_end(&s);
+	status = report(&s);
+	machine_files_close(&s.files, config);
+	munmap(s.outcome, sizeof(*s.outcome));
+	return status;
+}

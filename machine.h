@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The composition root: what a configuration becomes. machine_files.c opens what lies outside
+ * (files, disks, consoles), once; machine.c builds a machine on it, runs it and takes it apart,
+ * once for every start of the guest, in a process of its own (cli/supervisor.h).
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include "cli/config.h"
+
+/* Why a guest's run ended, in the order of the exit statuses' table in candela(1). */
+enum outcome_reason {
+	OUTCOME_NONE, /* the machine's process died without a word, or was stopped */
+	OUTCOME_POWEROFF,
+	OUTCOME_COMMAND,
+	OUTCOME_DEBUG_EXIT,
+	OUTCOME_REBOOT,
+	OUTCOME_PANIC,
+	OUTCOME_TIMEOUT,
+	OUTCOME_HOST,
+	OUTCOME_USAGE,
+	OUTCOME_SIGNAL,
+};
+
+/* Written by the machine's process, read by the supervisor, in memory both share. */
+struct outcome {
+	enum outcome_reason reason;
+	int status;
+	char text[1024];       /* one line for the user, "" where nothing needs saying */
+	char crash[4096];      /* what the guest left behind when it panicked, or "" */
+	bool vmbus_contacted;
+	u32 vmbus_version;     /* 0x00050003 for 5.3; 0: none */
+	char hyperv[8];        /* the back end's name */
+};
+
+struct machine_files {
+	int kernel_fd;
+	int initrd_fd;  /* -1: none */
+	int cache_fd;   /* -1: nowhere to keep unpacked kernels */
+	struct disk *disk[CONFIG_DISKS_MAX];
+	unsigned disk_count;
+	int console_in, console_out, console_listen; /* -1: not there */
+	int pty_slave;  /* kept open so that the line survives its readers; -1 */
+};
+
+/*
+ * Opens all that config names. 0; -EINVAL for what the user must mend (status 2), another -errno
+ * for the host (status 1), with a sentence in error. Close in any case.
+ */
+int machine_files_open(struct machine_files *f, const struct config *config, char *error,
+		       size_t error_size);
+void machine_files_close(struct machine_files *f, const struct config *config);
+
+/*
+ * Builds, sandboxes and runs the machine until the guest ends, SIGTERM arrives or the user quits;
+ * fills *outcome. The calling process gives itself up to it: its main thread ends sandboxed.
+ */
+void machine_run(const struct config *config, const struct machine_files *files,
+		 struct outcome *outcome);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/backend/console.h"
+
+struct fixture {
+	struct loop loop;
+	struct console console;
+	int in[2], out[2];
+	char got[4096];
+	u32 got_len, room; /* room: what the guest takes */
+};
+
+static u32 take(void *ctx, const void *data, u32 len)
+{
+	struct fixture *f = ctx;
+	u32 n = MIN(len, f->room);
+
+	memcpy(f->got + f->got_len, data, n);
+	f->got_len += n;
+	f->room -= n;
+	return n;
+}
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	struct console_config config = { .listen_fd = -1, .input = take, .ctx = &f };
+
+	f = (struct fixture){ .room = sizeof(f.got) };
+	signal(SIGPIPE, SIG_IGN);
+	if (pipe(f.in) || pipe(f.out))
+		return -1;
+	config.in_fd = f.in[0];
+	config.out_fd = f.out[1];
+	*state = &f;
+	return loop_init(&f.loop) ?: console_init(&f.console, &f.loop, &config);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	console_close(&f->console);
+	console_fini(&f->console, 0);
+	loop_fini(&f->loop);
+	for (int i = 0; i < 2; i++) {
+		close(f->in[i]);
+		close(f->out[i]);
+	}
+	return 0;
+}
+
+static void turns(struct fixture *f)
+{
+	for (int i = 0; i < 20; i++)
+		loop_turn(&f->loop, 0);
+}
+
+static void test_output_arrives(void **state)
+{
+	struct fixture *f = *state;
+	char got[16] = "";
+
+	console_write(&f->console, "hello ", 6);
+	console_write(&f->console, "world", 5);
+	turns(f);
+	assert_int_equal(read(f->out[0], got, sizeof(got)), 11);
+	assert_string_equal(got, "hello world");
+}
+
+static void test_input_waits_for_room(void **state)
+{
+	struct fixture *f = *state;
+
+	f->room = 3;
+	assert_int_equal(write(f->in[1], "abcdef", 6), 6);
+	turns(f);
+	assert_int_equal(f->got_len, 3);
+	f->room = 100;
+	console_room(&f->console);
+	turns(f);
+	assert_int_equal(f->got_len, 6);
+	assert_memory_equal(f->got, "abcdef", 6);
+	assert_int_equal(write(f->in[1], "g", 1), 1);
+	turns(f);
+	assert_int_equal(f->got_len, 7);
+}
+
+static void test_end_of_input_is_quiet(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(write(f->in[1], "x", 1), 1);
+	close(f->in[1]);
+	f->in[1] = -1;
+	turns(f);
+	assert_int_equal(f->got_len, 1);
+	assert_int_equal(f->console.in.fd, -1);
+}
+
+static void test_closed_reader_does_not_stop_the_guest(void **state)
+{
+	struct fixture *f = *state;
+	static char data[CONSOLE_QUEUE_BYTES];
+
+	close(f->out[0]);
+	f->out[0] = -1;
+	for (int i = 0; i < 4; i++) {
+		console_write(&f->console, data, sizeof(data));
+		turns(f);
+		turns(f);
+	}
+	assert_int_equal(f->console.used, 0);
+}
+
+struct writer {
+	struct console *console;
+	u32 bytes;
+};
+
+static void *write_much(void *arg)
+{
+	struct writer *w = arg;
+
+	for (u32 i = 0; i < w->bytes; i += 4)
+		console_write(w->console, &i, 4);
+	return NULL;
+}
+
+/* More than queue and pipe hold: nothing is lost, nothing changes its place. */
+static void test_full_queue_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct writer w = { &f->console, 4 * CONSOLE_QUEUE_BYTES };
+	pthread_t thread;
+	u32 next = 0, word[1024];
+
+	assert_int_equal(fcntl(f->out[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(pthread_create(&thread, NULL, write_much, &w), 0);
+	while (next < w.bytes) {
+		ssize_t n;
+
+		loop_turn(&f->loop, 10);
+		n = read(f->out[0], word, sizeof(word));
+		if (n < 0 && errno == EAGAIN)
+			continue;
+		assert_true(n > 0 && n % 4 == 0);
+		for (ssize_t i = 0; i < n / 4; i++, next += 4)
+			assert_int_equal(word[i], next);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void test_close_frees_a_waiting_writer(void **state)
+{
+	struct fixture *f = *state;
+	struct writer w = { &f->console, 4 * CONSOLE_QUEUE_BYTES };
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, write_much, &w), 0);
+	usleep(10000);
+	console_close(&f->console);
+	pthread_join(thread, NULL);
+}
+
+static void test_unix_client(void **state)
+{
+	struct fixture f = { .room = sizeof(f.got) };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct console_config config = { .in_fd = -1, .out_fd = -1, .input = take, .ctx = &f };
+	char got[8] = "";
+
+	(void)state;
+	addr.sun_path[1] = 'c'; /* an abstract name of our own */
+	snprintf(addr.sun_path + 2, 32, "console-test-%d", getpid());
+	config.listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(config.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(config.listen_fd, 1), 0);
+	assert_int_equal(loop_init(&f.loop), 0);
+	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
+	for (int round = 0; round < 2; round++) {
+		int client = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+		turns(&f);
+		console_write(&f.console, "out", 3);
+		turns(&f);
+		assert_int_equal(read(client, got, sizeof(got)), 3);
+		assert_int_equal(write(client, "in", 2), 2);
+		turns(&f);
+		assert_int_equal(f.got_len, 2 * (u32)(round + 1));
+		close(client);
+		turns(&f);
+	}
+	console_write(&f.console, "nobody", 6);
+	turns(&f);
+	assert_int_equal(f.console.used, 0);
+	console_fini(&f.console, 0);
+	loop_fini(&f.loop);
+	close(config.listen_fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_output_arrives, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_waits_for_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_of_input_is_quiet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_reader_does_not_stop_the_guest, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_full_queue_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_close_frees_a_waiting_writer, setup, teardown),
+		cmocka_unit_test(test_unix_client),
+	};
+
+	return cmocka_run_group_tests_name("devices/console", tests, NULL, NULL);
+}

@@ -14,10 +14,12 @@
 
 #define CONFIG_DISKS_MAX 64
 #define CONFIG_NICS_MAX 8
+#define CONFIG_IO_THREADS_MAX 16
 
 enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_UNIX };
 
 struct config {
+	bool help;               /* -h was given: print the help, ignore the rest */
 	const char *kernel;
 	const char *initrd;      /* NULL: none */
 	const char *append;      /* "" by default */
@@ -33,7 +35,7 @@ struct config {
 	enum sandbox_mode sandbox;
 	unsigned timeout_s;      /* 0: none */
 	bool reboot_exits;
-	unsigned io_threads;     /* 1 */
+	unsigned io_threads;     /* 1; at most CONFIG_IO_THREADS_MAX */
 	const char *result;      /* NULL: none */
 	int debug_exit_port;     /* -1: none */
 	const char *name;        /* "candela" */
@@ -41,14 +43,16 @@ struct config {
 	int verbosity;           /* -1 quiet, 0, 1, 2 */
 	char **command;          /* after `--`; NULL: none */
 	unsigned command_count;
-	/* Storage for what was split off option values. */
-	char *owned[CONFIG_DISKS_MAX + CONFIG_NICS_MAX + 8];
+	/* Storage for what was split off option values: one piece a disk. */
+	char *owned[CONFIG_DISKS_MAX];
 	unsigned owned_count;
 };
 
 /*
- * Parses the arguments after `candela run`. 0, or -EINVAL with one line naming the option and the
- * way out in error. config_fini() frees what a successful or failed parse allocated.
+ * Parses the arguments after `candela run`: argv[0..argc), which c points into from then on. Of an
+ * option given twice the last one counts, but --disk and --net add. 0, or -EINVAL (or -ENOMEM) with
+ * one line naming the option and the way out in error. config_fini() frees what a successful or
+ * failed parse allocated.
  */
 int config_parse(struct config *c, int argc, char **argv, char *error, size_t error_size);
 void config_fini(struct config *c);

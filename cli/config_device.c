@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The values of --disk and --net: items with commas between them, a comma within an item doubled.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/config_parse.h"
+
+char *config_item(char **list)
+{
+	char *item = *list, *from = item, *to = item;
+
+	if (!item)
+		return NULL;
+	for (; *from && (*from != ',' || from[1] == ','); *to++ = *from++)
+		if (*from == ',')
+			from++;
+	*list = *from ? from + 1 : NULL;
+	*to = '\0';
+	return item;
+}
+
+/* What follows "name=" in item, or NULL. */
+static char *item_value(char *item, const char *name)
+{
+	size_t len = strlen(name);
+
+	return !strncmp(item, name, len) && item[len] == '=' ? item + len + 1 : NULL;
+}
+
+/* ---- --disk -------------------------------------------------------------------------------- */
+
+static int disk_format(struct config_parse *p, struct disk_config *disk, const char *format)
+{
+	disk->format_raw = !strcmp(format, "raw");
+	if (disk->format_raw || !strcmp(format, "auto"))
+		return 0;
+	return config_fail(p, "format %s is not available in this version; convert the image with "
+			   "`qemu-img convert -O raw`, or give format=raw or auto", format);
+}
+
+static int disk_item(struct config_parse *p, struct disk_config *disk, char *item)
+{
+	const char *format = item_value(item, "format");
+
+	if (!strcmp(item, "ro"))
+		disk->read_only = true;
+	else if (!strcmp(item, "ephemeral"))
+		disk->ephemeral = true;
+	else if (format)
+		return disk_format(p, disk, format);
+	else
+		return config_fail(p, "'%s' is none of ro, ephemeral, format=raw|auto; "
+				   "a comma in a file name is written twice (,,)", item);
+	return 0;
+}
+
+int config_disk(struct config_parse *p)
+{
+	struct config *c = p->c;
+	struct disk_config disk = { 0 };
+	char *list, *item;
+
+	if (c->disk_count == CONFIG_DISKS_MAX)
+		return config_fail(p, "a guest has at most %d disks", CONFIG_DISKS_MAX);
+	list = strdup(p->value);
+	if (!list) {
+		config_fail(p, "out of memory");
+		return -ENOMEM;
+	}
+	c->owned[c->owned_count++] = list;
+	disk.path = config_item(&list);
+	if (!*disk.path)
+		return config_fail(p, "the name of an image file is needed");
+	while ((item = config_item(&list))) {
+		int err = disk_item(p, &disk, item);
+
+		if (err)
+			return err;
+	}
+	if (disk.read_only && disk.ephemeral)
+		return config_fail(p, "ro and ephemeral exclude each other; leave one out");
+	c->disk[c->disk_count++] = disk;
+	return 0;
+}
+
+/* ---- --net --------------------------------------------------------------------------------- */
+
+static int net_mac(struct config_parse *p, struct nic_config *nic, const char *text)
+{
+	static const u8 none[6];
+	unsigned i = 0;
+
+	for (; i < 6; i++, text += 3) {
+		char octet[] = { '0', 'x', text[0], text[0] ? text[1] : '\0', '\0' };
+		u64 byte;
+
+		if (!octet[2] || !octet[3] || !config_number(octet, 0xff, &byte) ||
+		    text[2] != (i < 5 ? ':' : '\0'))
+			return config_fail(p, "mac= wants six hexadecimal bytes, "
+					   "such as 52:54:00:12:34:56");
+		nic->mac[i] = (u8)byte;
+	}
+	if (nic->mac[0] & 1 || !memcmp(nic->mac, none, 6))
+		return config_fail(p, "mac= wants an address of one machine: "
+				   "an even first byte, not all zero");
+	nic->mac_given = true;
+	return 0;
+}
+
+static bool read_port(const char *text, u16 *port)
+{
+	u64 n;
+
+	if (!config_number(text, UINT16_MAX, &n) || !n)
+		return false;
+	*port = (u16)n;
+	return true;
+}
+
+/* An IPv4 address in network byte order; empty is 0. */
+static bool read_addr(const char *text, u32 *addr)
+{
+	struct in_addr in = { 0 };
+
+	if (*text && inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	*addr = in.s_addr;
+	return true;
+}
+
+/* The host's half, [[tcp|udp]:[HOSTADDR]:]HOSTPORT. */
+static bool read_forward_host(struct nic_hostfwd *f, char *host)
+{
+	char *addr = strchr(host, ':'), *port;
+
+	if (!addr)
+		return read_port(host, &f->host_port);
+	*addr++ = '\0';
+	port = strchr(addr, ':');
+	if (!port)
+		return false;
+	*port++ = '\0';
+	f->udp = !strcmp(host, "udp");
+	return (f->udp || !*host || !strcmp(host, "tcp")) && read_addr(addr, &f->host_addr) &&
+	       read_port(port, &f->host_port);
+}
+
+/* The guest's half, [GUESTADDR]:GUESTPORT. */
+static bool read_forward_guest(struct nic_hostfwd *f, char *guest)
+{
+	char *port = strchr(guest, ':');
+
+	if (!port)
+		return false;
+	*port++ = '\0';
+	return read_addr(guest, &f->guest_addr) && read_port(port, &f->guest_port);
+}
+
+static int net_forward(struct config_parse *p, struct nic_config *nic, char *text)
+{
+	struct nic_hostfwd f = { 0 };
+	char *guest = strchr(text, '-');
+
+	if (nic->hostfwd_count == NIC_HOSTFWD_MAX)
+		return config_fail(p, "a NIC has at most %d hostfwd", NIC_HOSTFWD_MAX);
+	if (guest)
+		*guest++ = '\0';
+	if (!guest || !read_forward_host(&f, text) || !read_forward_guest(&f, guest))
+		return config_fail(p, "hostfwd= wants [tcp|udp:[HOSTADDR]:]HOSTPORT-"
+				   "[GUESTADDR]:GUESTPORT, such as tcp:127.0.0.1:2222-:22");
+	nic->hostfwd[nic->hostfwd_count++] = f;
+	return 0;
+}
+
+static int net_tap_name(struct config_parse *p, struct nic_config *nic, const char *name)
+{
+	if (!*name || strlen(name) >= sizeof(nic->tap_name) || strpbrk(name, "/: \t\n"))
+		return config_fail(p, "name= wants the name of a tap interface, at most %zu letters",
+				   sizeof(nic->tap_name) - 1);
+	strcpy(nic->tap_name, name);
+	return 0;
+}
+
+static int net_item(struct config_parse *p, struct nic_config *nic, char *item)
+{
+	char *mac = item_value(item, "mac");
+	char *forward = nic->kind == NIC_USER ? item_value(item, "hostfwd") : NULL;
+	char *name = nic->kind == NIC_TAP ? item_value(item, "name") : NULL;
+
+	if (mac)
+		return net_mac(p, nic, mac);
+	if (forward)
+		return net_forward(p, nic, forward);
+	if (name)
+		return net_tap_name(p, nic, name);
+	return config_fail(p, "'%s' is not understood; this kind of network takes %s", item,
+			   nic->kind == NIC_USER ? "hostfwd=... and mac=..." :
+			   nic->kind == NIC_TAP ? "name=... and mac=..." : "mac=...");
+}
+
+/* The first item: what kind of network it is. */
+static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
+{
+	const char *fd = item_value(kind, "fd");
+	u64 n;
+
+	nic->fd = -1;
+	if (!strcmp(kind, "user")) {
+		nic->kind = NIC_USER;
+	} else if (!strcmp(kind, "tap")) {
+		nic->kind = NIC_TAP;
+	} else if (fd) {
+		nic->kind = NIC_FD;
+		if (!config_number(fd, INT32_MAX, &n) || n < 3)
+			return config_fail(p, "fd= wants the number of an open descriptor, "
+					   "3 or more");
+		nic->fd = (int)n;
+	} else {
+		return config_fail(p, "give user, tap, fd=N or none");
+	}
+	return 0;
+}
+
+static int net_items(struct config_parse *p, char *list)
+{
+	struct nic_config nic = { 0 };
+	int err = net_kind(p, &nic, config_item(&list));
+
+	while (!err && list)
+		err = net_item(p, &nic, config_item(&list));
+	if (!err)
+		p->c->nic[p->c->nic_count++] = nic;
+	return err;
+}
+
+int config_net(struct config_parse *p)
+{
+	char *list;
+	int err;
+
+	if (!strcmp(p->value, "none")) {
+		p->no_nic = true;
+		return 0;
+	}
+	if (p->c->nic_count == CONFIG_NICS_MAX)
+		return config_fail(p, "a guest has at most %d NICs", CONFIG_NICS_MAX);
+	list = strdup(p->value);
+	if (!list) {
+		config_fail(p, "out of memory");
+		return -ENOMEM;
+	}
+	err = net_items(p, list);
+	free(list);
+	return err;
+}

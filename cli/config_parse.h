@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files behind config.h share: the parse under way, and how a bad value is reported.
+ */
+#ifndef CLI_CONFIG_PARSE_H
+#define CLI_CONFIG_PARSE_H
+
+#include "cli/config.h"
+
+struct config_parse {
+	struct config *c;
+	const char *option; /* as the user wrote it, with its dashes */
+	const char *value;  /* NULL: the option takes none */
+	bool console_given, reboot_given, no_nic;
+	char *error;
+	size_t error_size;
+};
+
+/* Reports "OPTION VALUE: words" on one line, control characters made visible. Always -EINVAL. */
+int config_fail(struct config_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * A decimal or 0x number that fills all of text. False: it is none, or above max.
+ */
+bool config_number(const char *text, u64 max, u64 *number);
+
+/*
+ * Cuts the next item off a comma-separated list, in place; a doubled comma stands for itself. NULL
+ * at the end of the list.
+ */
+char *config_item(char **list);
+
+/* --disk FILE[,ro][,ephemeral][,format=...] and --net KIND[,...]. 0, or as config_parse(). */
+int config_disk(struct config_parse *p);
+int config_net(struct config_parse *p);
+
+#endif

@@ -72,11 +72,27 @@ void vcpu_fini(struct vcpu *vcpu)
 
 /* ---- Exits ---------------------------------------------------------------------------------- */
 
+/* Whether the Hyper-V layer's hypercall page made this access, and it is answered. */
+static bool exit_out32(struct vcpu *vcpu, const void *data)
+{
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+	const struct kvm_run *run = vcpu->run;
+	u32 value;
+
+	if (!h->out32 || run->io.direction != KVM_EXIT_IO_OUT || run->io.size != sizeof(value) ||
+	    run->io.count != 1)
+		return false;
+	memcpy(&value, data, sizeof(value));
+	return h->out32(h->hyperv_ctx, vcpu, run->io.port, value);
+}
+
 static void exit_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	u8 *data = (u8 *)run + run->io.data_offset;
 
+	if (exit_out32(vcpu, data))
+		return;
 	for (u32 i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_IN)
 			io_read(&vcpu->vm->io, IO_PORT, run->io.port, data, run->io.size);
@@ -101,7 +117,8 @@ static void exit_rdmsr(struct vcpu *vcpu)
 	const struct vm_hooks *h = &vcpu->vm->hooks;
 	u64 value = 0;
 
-	vcpu->run->msr.error = !(h->rdmsr && h->rdmsr(h->ctx, vcpu, vcpu->run->msr.index, &value));
+	vcpu->run->msr.error =
+		!(h->rdmsr && h->rdmsr(h->hyperv_ctx, vcpu, vcpu->run->msr.index, &value));
 	vcpu->run->msr.data = value;
 }
 
@@ -109,8 +126,8 @@ static void exit_wrmsr(struct vcpu *vcpu)
 {
 	const struct vm_hooks *h = &vcpu->vm->hooks;
 
-	vcpu->run->msr.error =
-		!(h->wrmsr && h->wrmsr(h->ctx, vcpu, vcpu->run->msr.index, vcpu->run->msr.data));
+	vcpu->run->msr.error = !(h->wrmsr && h->wrmsr(h->hyperv_ctx, vcpu, vcpu->run->msr.index,
+						      vcpu->run->msr.data));
 }
 
 static void exit_hyperv(struct vcpu *vcpu)
@@ -118,7 +135,7 @@ static void exit_hyperv(struct vcpu *vcpu)
 	const struct vm_hooks *h = &vcpu->vm->hooks;
 
 	if (h->hyperv)
-		h->hyperv(h->ctx, vcpu, &vcpu->run->hyperv);
+		h->hyperv(h->hyperv_ctx, vcpu, &vcpu->run->hyperv);
 }
 
 static void exit_system_event(struct vcpu *vcpu)

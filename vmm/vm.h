@@ -32,16 +32,25 @@ enum vm_end {
 };
 
 /*
- * What the layers above take over from the VM. Set before vm_start(), all with ctx as the first
- * argument, all called on vCPU threads unless said otherwise.
+ * What the layers above take over from the VM. Set before vm_start(), all called on vCPU threads
+ * unless said otherwise.
  */
 struct vm_hooks {
-	void *ctx;
+	/* hyperv/'s, with hyperv_ctx as the first argument. */
+	void *hyperv_ctx;
 	/* An MSR the filter sends to user space. True: done (for reads *value is set); false: #GP. */
 	bool (*rdmsr)(void *ctx, struct vcpu *vcpu, u32 msr, u64 *value);
 	bool (*wrmsr)(void *ctx, struct vcpu *vcpu, u32 msr, u64 value);
 	/* KVM_EXIT_HYPERV; results are written into *exit. */
 	void (*hyperv)(void *ctx, struct vcpu *vcpu, struct kvm_hyperv_exit *exit);
+	/*
+	 * A single 4-byte OUT, before the I/O table is asked. It may change the vCPU's general
+	 * registers but RIP. True: it is done.
+	 */
+	bool (*out32)(void *ctx, struct vcpu *vcpu, u16 port, u32 value);
+
+	/* The program's, with ctx as the first argument. */
+	void *ctx;
 	/* Once on each vCPU thread before its first KVM_RUN: arms the sandbox. 0 or -errno. */
 	int (*thread_start)(void *ctx, struct vcpu *vcpu);
 	/* The guest ended. Called once, for the first reason only, on whichever thread found it. */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who executes the interface: one struct of functions, chosen once in hyperv_init(). The meaning
+ * of things is not here but in the shared core (msr.c, hypercall.c, cpuid.c).
+ *
+ *	kernel  KVM emulates; what must be ours (crash, reset, EOM) comes by the MSR filter,
+ *	        messages by KVM_EXIT_HYPERV
+ *	user    all synthetic MSRs come by the MSR filter, hypercalls from a page of ours
+ */
+#ifndef HYPERV_BACKEND_H
+#define HYPERV_BACKEND_H
+
+#include "base/types.h"
+#include "hyperv/hyperv.h"
+
+struct hyperv_vp;
+struct kvm_hyperv_exit;
+
+struct hyperv_backend {
+	const char *name;
+	enum hyperv_choice id;
+	/*
+	 * Prepares the VM and sets hv->limit. 0, or -errno with what failed in error (a part of a
+	 * sentence). Main thread.
+	 */
+	int (*init)(struct hyperv *hv, char *error, size_t error_size);
+	/* Prepares a VP after its vcpu_init(), in VP order. 0 or -errno. Main thread. */
+	int (*vp_init)(struct hyperv_vp *vp);
+	/* Eventfd `fd` raises (vp, sint) from now on, once per SINT. 0 or -errno. Under vp->lock. */
+	int (*bind_sint)(struct hyperv_vp *vp, u32 sint, int fd);
+	/* The guest gave a bound SINT a new value. 0 or -errno. Under vp->lock. */
+	int (*change_sint)(struct hyperv_vp *vp, u32 sint);
+	/* Signals to connection_id write fd, or no longer. 0 or -errno. Under ports.lock. */
+	int (*bind_event)(struct hyperv *hv, u32 connection_id, int fd);
+	int (*unbind_event)(struct hyperv *hv, u32 connection_id, int fd);
+	/* The guest wrote EOM: what the back end itself has to do. NULL: nothing. vCPU thread. */
+	void (*end_of_message)(struct hyperv_vp *vp);
+	/* Fills the hypercall page. NULL: KVM does. */
+	void (*fill_hypercall_page)(u8 page[static 4096]);
+	/* KVM_EXIT_HYPERV. NULL: never comes. */
+	void (*hyperv_exit)(struct hyperv_vp *vp, struct kvm_hyperv_exit *exit);
+	/* vm_hooks.out32. NULL: never ours. */
+	bool (*out32)(struct hyperv_vp *vp, u16 port, u32 value);
+};
+
+extern const struct hyperv_backend backend_kernel, backend_user;
+
+/* ---- backend.c: what both share ---------------------------------------------------------------- */
+
+struct backend_msrs {
+	u32 first, count;
+};
+
+#define BACKEND_MSRS_MAX 0x200 /* count of one row */
+
+/* Has the kernel send these MSRs to user space, and no others. 0 or -errno. */
+int backend_filter_msrs(struct hyperv *hv, const struct backend_msrs *rows, unsigned count);
+
+/* Allocates a GSI for (vp, sint) and binds fd to it as an irqfd. 0 or -errno. */
+int backend_bind_irqfd(struct hyperv_vp *vp, u32 sint, int fd);
+
+#endif

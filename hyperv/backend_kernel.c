@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel back end: KVM's own Hyper-V emulation (Documentation/virt/kvm/api.rst, arch/x86/kvm/
+ * hyperv.c of Linux 6.1 and later). KVM executes MSRs, hypercalls, timers, the TSC page and SINT
+ * interrupts. To user space come:
+ *
+ *	SIMP, SIEFP, SCONTROL   KVM_EXIT_HYPERV_SYNIC: where to put messages and flags
+ *	HvCallPostMessage       KVM_EXIT_HYPERV_HCALL, and HvCallSignalEvent on a connection KVM has
+ *	                        no eventfd for; its eight bytes are then in params[0] in either form.
+ *	                        Other codes KVM answers itself and never sends here
+ *	RESET, crash, EOM       by the MSR filter, so that both back ends mean the same by them
+ *
+ * EOM is passed on to KVM, whose message-mode timers wait for it too. A guest writes it only where
+ * it found PENDING, so unlike a resample eventfd, which fires at every EOI of the vector, it costs
+ * nothing per interrupt.
+ */
+#include "hyperv/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/kvm.h"
+#include "vmm/vcpu.h"
+
+static const struct backend_msrs shared_msrs[] = {
+	{ HV_MSR_RESET, 1 },
+	{ HV_MSR_EOM, 1 },
+	{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL - HV_MSR_CRASH_P0 + 1 },
+};
+
+static int read_limit(struct hyperv *hv)
+{
+	struct cpuid t = { .head.nent = CPUID_ENTRIES_MAX };
+	const struct kvm_cpuid_entry2 *e;
+	int err = kvm_get_supported_hv_cpuid(hv->vm->kvm_fd, &t.head);
+
+	if (err)
+		return err;
+	e = cpuid_find(&t, HV_CPUID_FEATURES, 0);
+	if (e) {
+		hv->limit.privileges = e->eax;
+		hv->limit.privileges_high = e->ebx;
+		hv->limit.features = e->edx;
+	}
+	e = cpuid_find(&t, HV_CPUID_HINTS, 0);
+	if (e) {
+		hv->limit.hints = e->eax;
+		hv->limit.spin_retries = e->ebx;
+	}
+	return 0;
+}
+
+static int kernel_init(struct hyperv *hv, char *error, size_t error_size)
+{
+	int err = read_limit(hv);
+
+	if (err) {
+		snprintf(error, error_size, "KVM_GET_SUPPORTED_HV_CPUID: %s", strerror(-err));
+		return err;
+	}
+	err = backend_filter_msrs(hv, shared_msrs, ARRAY_SIZE(shared_msrs));
+	if (err)
+		snprintf(error, error_size, "KVM_X86_SET_MSR_FILTER: %s", strerror(-err));
+	return err;
+}
+
+static int kernel_vp_init(struct hyperv_vp *vp)
+{
+	int err = kvm_enable_cap(vp->vcpu->fd, KVM_CAP_HYPERV_SYNIC2, 0);
+
+	if (err)
+		return err;
+	/* What was not offered shall fault. Older kernels cannot, and then it works: no harm. */
+	if (kvm_check_extension(vp->hv->vm->kvm_fd, KVM_CAP_HYPERV_ENFORCE_CPUID))
+		kvm_enable_cap(vp->vcpu->fd, KVM_CAP_HYPERV_ENFORCE_CPUID, 1);
+	/* TLFS: the SynIC starts disabled; KVM starts it enabled. */
+	return vcpu_set_msr(vp->vcpu, HV_MSR_SCONTROL, 0);
+}
+
+/* Once is enough: KVM looks the vector up in the SINT at each interrupt. */
+static int kernel_bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
+{
+	int err = backend_bind_irqfd(vp, sint, fd);
+
+	return err ? err :
+		     irq_route_hv_sint(&vp->hv->vm->irq, vp->sint[sint].gsi, vp->index, sint);
+}
+
+static int kernel_change_sint(struct hyperv_vp *vp, u32 sint)
+{
+	(void)vp, (void)sint;
+	return 0;
+}
+
+static int kernel_bind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	const struct kvm_hyperv_eventfd e = { .conn_id = connection_id, .fd = fd };
+
+	return kvm_hyperv_eventfd(hv->vm->fd, &e);
+}
+
+static int kernel_unbind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	const struct kvm_hyperv_eventfd e = { .conn_id = connection_id,
+					      .fd = fd,
+					      .flags = KVM_HYPERV_EVENTFD_DEASSIGN };
+
+	return kvm_hyperv_eventfd(hv->vm->fd, &e);
+}
+
+static void kernel_end_of_message(struct hyperv_vp *vp)
+{
+	vcpu_set_msr(vp->vcpu, HV_MSR_EOM, 0);
+}
+
+static void kernel_hyperv_exit(struct hyperv_vp *vp, struct kvm_hyperv_exit *exit)
+{
+	u64 control;
+
+	switch (exit->type) {
+	case KVM_EXIT_HYPERV_SYNIC:
+		/* KVM has taken the value, so a page that is not RAM cannot fault: it is just off. */
+		if (!synic_set_pages(vp, exit->u.synic.control, exit->u.synic.msg_page,
+				     exit->u.synic.evt_page))
+			synic_set_pages(vp, 0, 0, 0);
+		break;
+	case KVM_EXIT_HYPERV_HCALL:
+		control = exit->u.hcall.input;
+		if ((control & HV_CONTROL_CODE) == HV_CALL_SIGNAL_EVENT)
+			control |= HV_CONTROL_FAST;
+		exit->u.hcall.result = hypercall_run(vp, control, exit->u.hcall.params[0],
+						     exit->u.hcall.params[1]);
+		break;
+	default:
+		break;
+	}
+}
+
+const struct hyperv_backend backend_kernel = {
+	.name = "kernel",
+	.id = HYPERV_KERNEL,
+	.init = kernel_init,
+	.vp_init = kernel_vp_init,
+	.bind_sint = kernel_bind_sint,
+	.change_sint = kernel_change_sint,
+	.bind_event = kernel_bind_event,
+	.unbind_event = kernel_unbind_event,
+	.end_of_message = kernel_end_of_message,
+	.hyperv_exit = kernel_hyperv_exit,
+};

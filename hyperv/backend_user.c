@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The user back end: the interface on any KVM, knowing nothing of Hyper-V itself. Every synthetic
+ * MSR comes here by the MSR filter, SINT interrupts are MSIs through irqfds, and hypercalls come
+ * from a page of ours that writes to two I/O ports:
+ *
+ *	PORT_SIGNAL  the fast HvCallSignalEvent with flag 0: the connection id in EAX. An ioeventfd
+ *	             with datamatch swallows it in the kernel: a doorbell costs no exit to user space
+ *	PORT_CALL    everything else: parameters are where the guest put them (RCX, RDX, R8)
+ *
+ * How a status gets back. On PORT_CALL user space sets RAX before it resumes. On PORT_SIGNAL the
+ * page itself makes RAX = EAX - EDX after the OUT: 0 = HV_STATUS_SUCCESS when the kernel swallowed
+ * the write, for it left EAX = EDX. A connection nobody bound does exit, and user space then sets
+ * EAX = EDX + status. So RIP is never touched and it does not matter whether KVM steps over the
+ * OUT before or after the exit.
+ *
+ * 64-bit code at CPL 0 only: at another CPL the OUT itself raises #GP, and 32-bit callers are
+ * refused with HV_STATUS_INVALID_HYPERCALL_CODE, in EDX:EAX as they expect it.
+ */
+#include "hyperv/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/kvm.h"
+#include "vmm/vcpu.h"
+
+#define PORT_SIGNAL 0xe0
+#define PORT_CALL 0xe4
+
+#define MSR_IA32_TSC 0x10
+
+/* Where an MSI for a local APIC goes (Intel SDM vol. 3, "Message Signalled Interrupts"). */
+#define MSI_ADDRESS 0xfee00000u
+#define MSI_ADDRESS_ID_SHIFT 12
+
+static const u8 hypercall_page[] = {
+	0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
+	0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
+	0x75, 0x0d,                               /* jne call */
+	0x89, 0xd0,                               /* mov %edx, %eax: the connection id */
+	0x48, 0x39, 0xd0,                         /* cmp %rdx, %rax: with flag number 0 */
+	0x75, 0x06,                               /* jne call */
+	0xe7, PORT_SIGNAL,                        /* out %eax, $PORT_SIGNAL */
+	0x29, 0xd0,                               /* sub %edx, %eax */
+	0xc3,                                     /* ret */
+	0xcc,                                     /* (never) */
+	0xe7, PORT_CALL,                          /* call: out %eax, $PORT_CALL */
+	0xc3,                                     /* ret */
+};
+
+static void user_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
+{
+	memset(page, 0xcc, HV_PAGE_SIZE); /* int3 */
+	memcpy(page, hypercall_page, sizeof(hypercall_page));
+}
+
+static const struct backend_msrs all_msrs[] = { { HV_MSR_FIRST, HV_MSR_COUNT } };
+
+static int user_init(struct hyperv *hv, char *error, size_t error_size)
+{
+	int err = backend_filter_msrs(hv, all_msrs, ARRAY_SIZE(all_msrs));
+
+	if (err)
+		snprintf(error, error_size, "KVM_X86_SET_MSR_FILTER: %s", strerror(-err));
+	return err;
+}
+
+/* Reference time starts with the first VP; KVM keeps the TSCs of the others in step with it. */
+static int user_vp_init(struct hyperv_vp *vp)
+{
+	int khz, err;
+	u64 tsc;
+
+	if (vp->index)
+		return 0;
+	khz = kvm_get_tsc_khz(vp->vcpu->fd);
+	if (khz < 0)
+		return khz;
+	if (khz < (int)TIME_TSC_KHZ_MIN)
+		return -ERANGE;
+	err = vcpu_get_msr(vp->vcpu, MSR_IA32_TSC, &tsc);
+	if (!err)
+		time_start(&vp->hv->time, (u32)khz, tsc);
+	return err;
+}
+
+static int user_change_sint(struct hyperv_vp *vp, u32 sint)
+{
+	const struct synic_sint *s = &vp->sint[sint];
+	u64 value = atomic_load(&s->value);
+
+	if (value & HV_SINT_MASKED)
+		return irq_unroute(&vp->hv->vm->irq, s->gsi);
+	return irq_route_msi(&vp->hv->vm->irq, s->gsi,
+			     MSI_ADDRESS | vp->index << MSI_ADDRESS_ID_SHIFT,
+			     (u32)(value & HV_SINT_VECTOR));
+}
+
+static int user_bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
+{
+	int err = backend_bind_irqfd(vp, sint, fd);
+
+	return err ? err : user_change_sint(vp, sint);
+}
+
+static struct kvm_ioeventfd doorbell(u32 connection_id, int fd)
+{
+	return (struct kvm_ioeventfd){ .datamatch = connection_id,
+				       .addr = PORT_SIGNAL,
+				       .len = 4,
+				       .fd = fd,
+				       .flags = KVM_IOEVENTFD_FLAG_PIO |
+						KVM_IOEVENTFD_FLAG_DATAMATCH };
+}
+
+static int user_bind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	const struct kvm_ioeventfd e = doorbell(connection_id, fd);
+
+	return kvm_ioeventfd(hv->vm->fd, &e);
+}
+
+static int user_unbind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	struct kvm_ioeventfd e = doorbell(connection_id, fd);
+
+	e.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	return kvm_ioeventfd(hv->vm->fd, &e);
+}
+
+/* Whether the caller runs 64-bit code. */
+static bool long_mode(const struct hyperv_vp *vp)
+{
+	struct kvm_sregs s;
+
+	return !kvm_get_sregs(vp->vcpu->fd, &s) && s.cs.l;
+}
+
+static void user_call(struct hyperv_vp *vp, struct kvm_regs *r)
+{
+	if (long_mode(vp)) {
+		r->rax = hypercall_run(vp, r->rcx, r->rdx, r->r8);
+	} else {
+		r->rax = HV_STATUS_INVALID_HYPERCALL_CODE;
+		r->rdx = 0;
+	}
+}
+
+static void user_signal(struct hyperv_vp *vp, struct kvm_regs *r, u32 connection_id)
+{
+	u64 status = hypercall_run(vp, HV_CALL_SIGNAL_EVENT | HV_CONTROL_FAST, connection_id, 0);
+
+	r->rax = (u32)(r->rdx + status);
+}
+
+static bool user_out32(struct hyperv_vp *vp, u16 port, u32 value)
+{
+	struct kvm_regs r;
+
+	if (port != PORT_SIGNAL && port != PORT_CALL)
+		return false;
+	if (kvm_get_regs(vp->vcpu->fd, &r))
+		return true;
+	if (port == PORT_SIGNAL)
+		user_signal(vp, &r, value);
+	else
+		user_call(vp, &r);
+	kvm_set_regs(vp->vcpu->fd, &r);
+	return true;
+}
+
+const struct hyperv_backend backend_user = {
+	.name = "user",
+	.id = HYPERV_USER,
+	.init = user_init,
+	.vp_init = user_vp_init,
+	.bind_sint = user_bind_sint,
+	.change_sint = user_change_sint,
+	.bind_event = user_bind_event,
+	.unbind_event = user_unbind_event,
+	.fill_hypercall_page = user_fill_hypercall_page,
+	.out32 = user_out32,
+};

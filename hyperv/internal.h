@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of hyperv/ share: the state of the partition and of each VP, and what each file
+ * offers the others. Nothing outside this folder includes it but its tests.
+ *
+ * Threads. A VP's MSRs, hypercalls and exits run on its own vCPU thread. Partition-wide MSRs and
+ * the crash report are under `lock`, SINT routes and message slots of a VP under its `lock`: both
+ * are set-up and control paths. What the data path reads (SynIC page addresses, irqfds) is atomic.
+ */
+#ifndef HYPERV_INTERNAL_H
+#define HYPERV_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "hyperv/backend.h"
+#include "hyperv/hyperv.h"
+#include "hyperv/ports.h"
+#include "hyperv/synic.h"
+#include "hyperv/tlfs.h"
+#include "vmm/memory.h"
+
+/* ---- overlay.c: a page of ours over a page of the guest's -------------------------------------- */
+
+/* Zeroed is valid: not placed. */
+struct overlay {
+	gpa_t gpa;
+	u8 *host; /* NULL: not placed */
+	u8 under[HV_PAGE_SIZE];
+};
+
+/*
+ * Lays a page of zeros at gpa (page aligned) and returns its host address; what lies there is kept
+ * aside, and put back where the overlay was before. At the same gpa nothing changes. NULL, and no
+ * change, where gpa is not RAM.
+ */
+void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa);
+
+/* Puts back what lay under it. */
+void overlay_remove(struct overlay *o);
+
+/* ---- time.c: reference time from the guest's TSC ------------------------------------------------ */
+
+#define TIME_TSC_KHZ_MIN 10001u /* below it the scale does not fit 64 bits */
+
+struct time_source {
+	u32 tsc_khz;
+	u64 scale;
+	s64 offset; /* 100 ns */
+};
+
+/* Starts reference time at 0 when the guest's TSC is tsc_now. tsc_khz >= TIME_TSC_KHZ_MIN. */
+void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now);
+
+/* Reference time in 100 ns when the guest's TSC is tsc. */
+u64 time_reference(const struct time_source *t, u64 tsc);
+
+/* Fills the reference TSC page with what makes the guest compute the same. */
+void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page);
+
+/* ---- the partition ------------------------------------------------------------------------------- */
+
+struct synic_sint {
+	_Atomic u64 value; /* the MSR */
+	_Atomic int irq_fd; /* -1: not prepared yet */
+	_Atomic bool waiting; /* a message found the slot full */
+	u32 gsi; /* the back end's, where prepared */
+};
+
+struct hyperv_vp {
+	struct hyperv *hv;
+	struct vcpu *vcpu;
+	u32 index;
+	/* Written by the VP's own thread. */
+	u64 scontrol, simp, siefp, vp_assist;
+	struct overlay message_overlay, event_overlay;
+	/* NULL while the guest has SynIC or that page off. Any thread. */
+	struct hv_message_page *_Atomic messages;
+	struct hv_event_page *_Atomic events;
+	pthread_mutex_t lock;
+	struct synic_sint sint[HV_SINTS];
+};
+
+#define PORTS_MESSAGE_MAX 8
+#define PORTS_EVENT_MAX 2048
+
+struct ports {
+	/* Frozen when the VPs start. */
+	struct {
+		u32 connection_id;
+		ports_message_fn receive;
+		void *ctx;
+	} message[PORTS_MESSAGE_MAX];
+	unsigned message_count;
+	pthread_mutex_t lock; /* of what follows */
+	struct {
+		u32 connection_id;
+		int fd;
+	} event[PORTS_EVENT_MAX];
+	unsigned event_count;
+};
+
+/* The Hyper-V leaves that carry feature bits, as offered to the guest. */
+struct cpuid_features {
+	u32 privileges; /* HV_CPUID_FEATURES EAX */
+	u32 privileges_high; /* EBX */
+	u32 features; /* EDX */
+	u32 hints; /* HV_CPUID_HINTS EAX */
+	u32 spin_retries; /* HV_CPUID_HINTS EBX */
+};
+
+struct hyperv {
+	struct vm *vm;
+	const struct gmem *mem;
+	const struct hyperv_backend *backend;
+	struct cpuid_features limit; /* what the back end can give */
+	struct cpuid_features offered;
+	struct hyperv_vp *vp;
+	unsigned vp_count;
+	void (*slot_free)(void *ctx, u32 vp_index, u32 sint);
+	void *slot_free_ctx;
+	struct ports ports;
+	struct time_source time;
+
+	pthread_mutex_t lock; /* of what follows */
+	u64 guest_os_id, hypercall, reference_tsc, tsc_invariant;
+	struct overlay hypercall_overlay, tsc_overlay;
+	u64 crash_param[HV_CRASH_PARAMS];
+	struct hyperv_crash crash;
+
+	struct log_guest bad_msr, bad_hypercall;
+};
+
+/* Makes an interface of vp_count VPs without any VM behind it: for hyperv_init() and tests. */
+int hyperv_setup(struct hyperv *hv, const struct gmem *mem, const struct hyperv_backend *backend,
+		 unsigned vp_count);
+void hyperv_teardown(struct hyperv *hv);
+
+/* ---- cpuid.c ------------------------------------------------------------------------------------- */
+
+/*
+ * What the policy offers on a back end (enum hyperv_choice, not AUTO) that can give `limit`, on a
+ * processor with or without an invariant TSC. Pure.
+ */
+struct cpuid_features cpuid_policy(enum hyperv_choice backend, const struct cpuid_features *limit,
+				   bool invariant_tsc);
+
+/* Appends the leaves HV_CPUID_VENDOR to HV_CPUID_LAST. 0 or -ENOSPC. Pure. */
+int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_max);
+
+/* ---- msr.c: what each synthetic MSR means. True: done; false: #GP ----------------------------------- */
+
+bool msr_read(struct hyperv_vp *vp, u32 msr, u64 *value);
+bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value);
+
+/* ---- hypercall.c ------------------------------------------------------------------------------------- */
+
+/* Carries out one hypercall; the three TLFS registers in, the result value out. vCPU thread. */
+u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
+
+/* ---- ports.c: the guest's side --------------------------------------------------------------------- */
+
+void ports_init(struct ports *p);
+void ports_fini(struct ports *p);
+/* Each returns an HV_STATUS. */
+u16 ports_post(struct hyperv *hv, u32 connection_id, u32 type, const void *payload, u32 size);
+u16 ports_signal(struct hyperv *hv, u32 connection_id, u16 flag);
+
+/* ---- synic.c: the guest's side --------------------------------------------------------------------- */
+
+void synic_vp_init(struct hyperv_vp *vp);
+void synic_vp_fini(struct hyperv_vp *vp);
+/* Gives sint its irqfd, once; later calls do nothing. 0 or -errno. */
+int synic_prepare_sint(struct hyperv_vp *vp, u32 sint);
+/*
+ * Takes new values of SCONTROL, SIMP and SIEFP and puts them into effect. False, and no change,
+ * where an enabled page is not RAM. The VP's thread.
+ */
+bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp);
+bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
+/* The guest wrote EOM: tells whoever waits for a slot of this VP. */
+void synic_end_of_message(struct hyperv_vp *vp);
+
+/* ---- crash.c ----------------------------------------------------------------------------------------- */
+
+bool crash_read(struct hyperv *hv, u32 msr, u64 *value);
+bool crash_write(struct hyperv *hv, u32 msr, u64 value);
+
+#endif

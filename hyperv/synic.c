@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The synthetic interrupt controller (TLFS: Virtual Interrupt Control): message slots, event flags
+ * and the irqfd behind each SINT. The pages are the guest's RAM and are written directly; an
+ * interrupt is an eventfd write, so that I/O threads need no other system call.
+ *
+ * A SINT gets its irqfd when it is first used (SINT 2, the VMBus's, with the VP): a GSI for every
+ * SINT of 64 VPs would be a route table of 1024. AutoEOI is KVM's on the kernel back end and not
+ * served on the user one, which asks the guest by CPUID not to use it.
+ *
+ * How a message meets a full slot without being forgotten:
+ *
+ *	1. the host reads `type`; not NONE: the slot is full
+ *	2. the host notes that it waits, then sets PENDING in `flags` (a full barrier)
+ *	3. the host reads `type` again: NONE now means the guest was faster, back to delivery
+ *	4. the guest, done with a message, writes NONE to `type`, then (a barrier between) reads
+ *	   `flags`; PENDING: it writes EOM
+ *	5. EOM asks whether somebody noted that he waits, and tells him to try again
+ *
+ * Either 3 sees the guest's NONE or 4 sees the host's PENDING: both orders cannot fail at once.
+ * A slot has one writer at a time (the VP's lock). A hostile guest only loses its own messages.
+ */
+#include "hyperv/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+void synic_vp_init(struct hyperv_vp *vp)
+{
+	pthread_mutex_init(&vp->lock, NULL);
+	for (unsigned i = 0; i < HV_SINTS; i++) {
+		atomic_init(&vp->sint[i].value, HV_SINT_MASKED);
+		atomic_init(&vp->sint[i].irq_fd, -1);
+	}
+}
+
+void synic_vp_fini(struct hyperv_vp *vp)
+{
+	for (unsigned i = 0; i < HV_SINTS; i++) {
+		int fd = atomic_exchange(&vp->sint[i].irq_fd, -1);
+
+		if (fd >= 0)
+			close(fd);
+	}
+	pthread_mutex_destroy(&vp->lock);
+}
+
+/* ---- What the guest sets up ------------------------------------------------------------------- */
+
+/* The page a SIMP or SIEFP value asks for; *ok false where it is not RAM. */
+static void *page_place(struct overlay *o, const struct gmem *mem, u64 value, bool *ok)
+{
+	void *page = NULL;
+
+	if (value & HV_MSR_PAGE_ENABLE) {
+		page = overlay_place(o, mem, value & HV_MSR_PAGE_GPA);
+		*ok = page != NULL;
+	} else {
+		overlay_remove(o);
+	}
+	return page;
+}
+
+static bool page_valid(const struct gmem *mem, u64 value)
+{
+	return !(value & HV_MSR_PAGE_ENABLE) ||
+	       gmem_range(mem, value & HV_MSR_PAGE_GPA, HV_PAGE_SIZE);
+}
+
+bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
+{
+	const struct gmem *mem = vp->hv->mem;
+	bool on = scontrol & HV_SCONTROL_ENABLE, ok = true;
+	struct hv_message_page *messages;
+	struct hv_event_page *events;
+
+	if (!page_valid(mem, simp) || !page_valid(mem, siefp))
+		return false;
+	messages = page_place(&vp->message_overlay, mem, simp, &ok);
+	events = page_place(&vp->event_overlay, mem, siefp, &ok);
+	atomic_store_explicit(&vp->messages, on ? messages : NULL, memory_order_release);
+	atomic_store_explicit(&vp->events, on ? events : NULL, memory_order_release);
+	vp->scontrol = scontrol;
+	vp->simp = simp;
+	vp->siefp = siefp;
+	return ok;
+}
+
+bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value)
+{
+	struct synic_sint *s = &vp->sint[sint];
+	int err = 0;
+
+	if ((value & HV_SINT_VECTOR) < HV_SINT_VECTOR_MIN && !(value & HV_SINT_MASKED))
+		return false;
+	pthread_mutex_lock(&vp->lock);
+	atomic_store(&s->value, value);
+	if (atomic_load(&s->irq_fd) >= 0)
+		err = vp->hv->backend->change_sint(vp, sint);
+	pthread_mutex_unlock(&vp->lock);
+	if (err)
+		log_warn("VP %u: SINT %u gets no interrupt route: %s", vp->index, sint,
+			 strerror(-err));
+	return true;
+}
+
+void synic_end_of_message(struct hyperv_vp *vp)
+{
+	const struct hyperv *hv = vp->hv;
+
+	if (hv->backend->end_of_message)
+		hv->backend->end_of_message(vp);
+	for (u32 i = 0; i < HV_SINTS; i++) {
+		if (atomic_exchange(&vp->sint[i].waiting, false) && hv->slot_free)
+			hv->slot_free(hv->slot_free_ctx, vp->index, i);
+	}
+}
+
+/* ---- What the host delivers ------------------------------------------------------------------- */
+
+/* Under vp->lock. */
+static int prepare(struct hyperv_vp *vp, u32 sint)
+{
+	struct synic_sint *s = &vp->sint[sint];
+	int fd, err;
+
+	if (atomic_load(&s->irq_fd) >= 0)
+		return 0;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	err = vp->hv->backend->bind_sint(vp, sint, fd);
+	if (err)
+		close(fd);
+	else
+		atomic_store(&s->irq_fd, fd);
+	return err;
+}
+
+int synic_prepare_sint(struct hyperv_vp *vp, u32 sint)
+{
+	int err;
+
+	pthread_mutex_lock(&vp->lock);
+	err = prepare(vp, sint);
+	pthread_mutex_unlock(&vp->lock);
+	return err;
+}
+
+static void raise_sint(struct hyperv_vp *vp, u32 sint)
+{
+	int fd = atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
+
+	if (fd >= 0)
+		eventfd_write(fd, 1);
+}
+
+/* Steps 1 to 3 above. */
+static bool slot_full(struct synic_sint *s, struct hv_message *slot)
+{
+	if (__atomic_load_n(&slot->type, __ATOMIC_ACQUIRE) == HV_MESSAGE_NONE)
+		return false;
+	atomic_store(&s->waiting, true);
+	__atomic_fetch_or(&slot->flags, HV_MESSAGE_PENDING, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&slot->type, __ATOMIC_SEQ_CST) != HV_MESSAGE_NONE;
+}
+
+static void slot_fill(struct hv_message *slot, u32 type, const void *payload, u32 len)
+{
+	slot->payload_size = (u8)len;
+	__atomic_store_n(&slot->flags, 0, __ATOMIC_RELAXED);
+	slot->reserved = 0;
+	slot->sender = 0;
+	if (len)
+		memcpy(slot->payload, payload, len);
+	__atomic_store_n(&slot->type, type, __ATOMIC_RELEASE);
+}
+
+/* Under vp->lock. */
+static int post(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len)
+{
+	struct hv_message_page *page = atomic_load_explicit(&vp->messages, memory_order_acquire);
+	int err;
+
+	if (!page)
+		return -ENODEV;
+	err = prepare(vp, sint);
+	if (err)
+		return err;
+	if (slot_full(&vp->sint[sint], &page->slot[sint]))
+		return -EAGAIN;
+	slot_fill(&page->slot[sint], type, payload, len);
+	return 0;
+}
+
+int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, const void *payload,
+		       u32 len)
+{
+	struct hyperv_vp *vp;
+	int err;
+
+	if (vp_index >= hv->vp_count || sint >= HV_SINTS || len > HV_MESSAGE_PAYLOAD_MAX ||
+	    type == HV_MESSAGE_NONE)
+		return -EINVAL;
+	vp = &hv->vp[vp_index];
+	pthread_mutex_lock(&vp->lock);
+	err = post(vp, sint, type, payload, len);
+	pthread_mutex_unlock(&vp->lock);
+	if (!err)
+		raise_sint(vp, sint);
+	return err;
+}
+
+int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag)
+{
+	struct hv_event_page *page;
+	struct hyperv_vp *vp;
+	u32 bit = 1u << flag % 32;
+
+	if (vp_index >= hv->vp_count || sint >= HV_SINTS || flag >= HV_EVENT_FLAGS)
+		return -EINVAL;
+	vp = &hv->vp[vp_index];
+	page = atomic_load_explicit(&vp->events, memory_order_acquire);
+	if (!page)
+		return -ENODEV;
+	/* A flag already set has had its interrupt, which the guest has not looked after yet. */
+	if (!(__atomic_fetch_or(&page->flags[sint][flag / 32], bit, __ATOMIC_SEQ_CST) & bit))
+		raise_sint(vp, sint);
+	return 0;
+}
+
+void synic_on_slot_free(struct hyperv *hv, void (*slot_free)(void *ctx, u32 vp_index, u32 sint),
+			void *ctx)
+{
+	hv->slot_free = slot_free;
+	hv->slot_free_ctx = ctx;
+}

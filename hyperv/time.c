@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reference time (TLFS: Timers, "Reference Counter" and "Reference TSC"): 100 ns units since the
+ * partition was made. The counter MSR and the page are computed from the guest's TSC by the same
+ * scale and offset, so a guest that mixes the two never sees time run backwards. Only the user back
+ * end needs this; KVM's emulation keeps time itself. Synthetic timers are not offered there: a
+ * guest without them takes the TSC-deadline timer, which costs no exit.
+ */
+#include "hyperv/internal.h"
+
+static u64 time_scaled(const struct time_source *t, u64 tsc)
+{
+	return (u64)((unsigned __int128)tsc * t->scale >> 64);
+}
+
+void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now)
+{
+	/* Reference ticks per TSC tick as a 64-bit binary fraction: 10000 ticks a millisecond. */
+	t->tsc_khz = tsc_khz;
+	t->scale = (u64)(((unsigned __int128)(HV_TIME_HZ / 1000) << 64) / tsc_khz);
+	t->offset = (s64)-time_scaled(t, tsc_now);
+}
+
+u64 time_reference(const struct time_source *t, u64 tsc)
+{
+	return time_scaled(t, tsc) + (u64)t->offset;
+}
+
+void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page)
+{
+	page->scale = t->scale;
+	page->offset = t->offset;
+	/* 0 would mean "not valid: read the MSR"; it is stored last. */
+	__atomic_store_n(&page->sequence, 1, __ATOMIC_RELEASE);
+}

@@ -53,6 +53,9 @@ $(BUILD)/%.o: %.c | $(BUILD)/deps
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# libslirp's header and GLib's (libslirp logs through it) lie in folders of their own.
+$(BUILD)/devices/backend/nic_user.o: ALL_CFLAGS += $(shell pkg-config --cflags slirp)
+
 $(BUILD)/%.o: %.S | $(BUILD)/deps
 	@mkdir -p $(@D)
 	$(CC) -I. -I$(BUILD) -MMD -MP -c -o $@ $<

@@ -43,8 +43,9 @@ struct boot_state {
 
 /*
  * Loads what config names and fills *state; sregs must hold the vCPU's present values and are
- * edited. bzImage, ELF vmlinux with a PVH note, plain ELF64. 0, or -errno with a sentence naming
- * the file and the way out in error: -EINVAL for a bad file, others from the host.
+ * edited. Takes a bzImage or a 64-bit ELF file with a PVH note. 0, or -errno with a sentence
+ * naming the file and the way out in error: -EINVAL for a bad file, command line or memory size,
+ * others from the host. May be called again on the same RAM.
  */
 int boot_load(const struct gmem *mem, const struct boot_config *config, struct boot_state *state,
 	      char *error, size_t error_size);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ELF64 kernels with a PVH entry (the note Xen calls PHYS32_ENTRY). Read: file header, program
+ * headers, notes; what follows the segments (Linux appends relocations) does not matter.
+ * ELF-64 Object File Format 1.5; Xen's public/elfnote.h.
+ */
+#include "vmm/boot_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/boot_pvh_proto.h"
+
+/* Linux has 5 program headers and 0.5 KiB of notes; beyond these limits nothing is looked at. */
+#define HEADERS_MAX 64
+#define NOTES_MAX KiB(16)
+
+/* Linux's COMMAND_LINE_SIZE on x86, which it cuts at without a word. */
+#define LINUX_CMDLINE_MAX 2047
+
+static bool equal(const u8 *bytes, u64 len, const char *text, size_t text_size)
+{
+	return len == text_size && !memcmp(bytes, text, text_size);
+}
+
+/* Takes one note into account; name and desc lie within a copy. */
+static void note_take(struct boot_elf *elf, u32 type, const u8 *name, u64 name_len, const u8 *desc,
+		      u64 desc_len)
+{
+	if (equal(name, name_len, "Linux", sizeof("Linux")))
+		elf->is_linux = true;
+	if (!equal(name, name_len, "Xen", sizeof("Xen")))
+		return;
+	if (type == PVH_NOTE_GUEST_OS && desc_len >= 5 && !memcmp(desc, "linux", 5))
+		elf->is_linux = true;
+	if (type == PVH_NOTE_PHYS32_ENTRY && (desc_len == 4 || desc_len == 8)) {
+		u64 entry = 0;
+
+		memcpy(&entry, desc, desc_len);
+		elf->has_pvh = entry <= UINT32_MAX;
+		elf->pvh_entry = (u32)entry;
+	}
+}
+
+/* Walks notes, each padded to 4 bytes; a malformed one ends the walk. */
+static void notes_walk(struct boot_elf *elf, const u8 *notes, u64 size)
+{
+	u64 pos = 0;
+
+	while (pos <= size && size - pos >= sizeof(Elf64_Nhdr)) {
+		u64 name = pos + sizeof(Elf64_Nhdr), desc;
+		Elf64_Nhdr h;
+
+		memcpy(&h, notes + pos, sizeof(h));
+		desc = name + ALIGN_UP((u64)h.n_namesz, 4);
+		if (desc > size || h.n_descsz > size - desc)
+			return;
+		note_take(elf, h.n_type, notes + name, h.n_namesz, notes + desc, h.n_descsz);
+		pos = desc + ALIGN_UP((u64)h.n_descsz, 4);
+	}
+}
+
+static int notes_read(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p,
+		      struct boot_elf *elf)
+{
+	u8 notes[NOTES_MAX];
+	u64 len = MIN(p->p_filesz, NOTES_MAX);
+	int err = boot_read(file, p->p_offset, notes, len);
+
+	if (err)
+		return boot_fail_read(b, err, "its notes");
+	notes_walk(elf, notes, len);
+	return 0;
+}
+
+/* A segment to be loaded: within the file, above our own structures, below 4 GiB. */
+static int segment_add(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p,
+		       struct boot_elf *elf)
+{
+	if (!p->p_memsz)
+		return 0;
+	if (elf->count == BOOT_ELF_SEGMENTS)
+		return boot_fail(b, -EINVAL, "the ELF file has more than %d segments to load",
+				 BOOT_ELF_SEGMENTS);
+	if (p->p_filesz > p->p_memsz || p->p_offset > file->size ||
+	    p->p_filesz > file->size - p->p_offset)
+		return boot_fail(b, -EINVAL,
+				 "an ELF segment lies outside of the file (is it "
+				 "complete?)");
+	if (p->p_paddr < LAYOUT_KERNEL || p->p_paddr >= LAYOUT_HIGH ||
+	    p->p_memsz > LAYOUT_HIGH - p->p_paddr)
+		return boot_fail(b, -EINVAL,
+				 "an ELF segment goes to physical address 0x%llx; candela loads "
+				 "kernels from 0x%llx up to 4 GiB",
+				 (unsigned long long)p->p_paddr, LAYOUT_KERNEL);
+	elf->load[elf->count++] = *p;
+	elf->end = MAX(elf->end, p->p_paddr + p->p_memsz);
+	return 0;
+}
+
+static int headers_read(struct boot *b, const struct boot_blob *file, const Elf64_Ehdr *e,
+			struct boot_elf *elf)
+{
+	Elf64_Phdr p[HEADERS_MAX];
+	int err;
+
+	if (e->e_phentsize != sizeof(*p) || !e->e_phnum || e->e_phnum > HEADERS_MAX)
+		return boot_fail(b, -EINVAL, "the ELF file has no usable program headers");
+	err = boot_read(file, e->e_phoff, p, e->e_phnum * sizeof(*p));
+	if (err)
+		return boot_fail_read(b, err, "its program headers");
+	for (unsigned i = 0; i < e->e_phnum && !err; i++) {
+		if (p[i].p_type == PT_LOAD)
+			err = segment_add(b, file, &p[i], elf);
+		else if (p[i].p_type == PT_NOTE)
+			err = notes_read(b, file, &p[i], elf);
+	}
+	return err;
+}
+
+static bool entry_is_loaded(const struct boot_elf *elf)
+{
+	for (unsigned i = 0; i < elf->count; i++)
+		if (elf->pvh_entry >= elf->load[i].p_paddr &&
+		    elf->pvh_entry - elf->load[i].p_paddr < elf->load[i].p_memsz)
+			return true;
+	return false;
+}
+
+bool boot_elf_probe(const u8 *head, size_t len)
+{
+	return len >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG);
+}
+
+int boot_elf_parse(struct boot *b, const struct boot_blob *file, struct boot_elf *elf)
+{
+	Elf64_Ehdr e;
+	int err = boot_read(file, 0, &e, sizeof(e));
+
+	*elf = (struct boot_elf){ 0 };
+	if (err)
+		return boot_fail_read(b, err, "its header");
+	if (!boot_elf_probe(e.e_ident, SELFMAG) || e.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    e.e_ident[EI_DATA] != ELFDATA2LSB || e.e_machine != EM_X86_64)
+		return boot_fail(b, -EINVAL, "not a 64-bit x86 ELF file");
+	err = headers_read(b, file, &e, elf);
+	if (err)
+		return err;
+	if (!elf->has_pvh)
+		return boot_fail(b, -EINVAL,
+				 "the ELF file has no PVH note (Xen PHYS32_ENTRY); a Linux kernel "
+				 "has one where it was built with CONFIG_PVH");
+	if (!entry_is_loaded(elf))
+		return boot_fail(b, -EINVAL, "its PVH entry 0x%x is in none of its segments",
+				 elf->pvh_entry);
+	return 0;
+}
+
+static int segment_load(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p)
+{
+	u8 *to = gmem_range(b->mem, p->p_paddr, p->p_memsz);
+	int err = to ? boot_read(file, p->p_offset, to, p->p_filesz) : -EFAULT;
+
+	if (err)
+		return boot_fail_read(b, err, "a segment");
+	memset(to + p->p_filesz, 0, p->p_memsz - p->p_filesz);
+	return 0;
+}
+
+int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf)
+{
+	int err;
+
+	b->kernel_end = elf->end;
+	err = boot_check_memory(b, b->kernel_end);
+	for (unsigned i = 0; i < elf->count && !err; i++)
+		err = segment_load(b, file, &elf->load[i]);
+	if (!err)
+		err = boot_place_cmdline(b);
+	if (!err)
+		err = boot_place_initrd(b);
+	return err ? err : boot_pvh_start(b, elf->pvh_entry);
+}
+
+int boot_elf_load(struct boot *b)
+{
+	struct boot_elf elf;
+	int err = boot_elf_parse(b, &b->kernel, &elf);
+
+	if (err)
+		return err;
+	b->state->linux_guest = elf.is_linux;
+	if (elf.is_linux)
+		b->cmdline_max = LINUX_CMDLINE_MAX;
+	return boot_elf_start(b, &b->kernel, &elf);
+}

@@ -82,8 +82,49 @@ $(BUILD)/vmm/dsdt.o: $(BUILD)/vmm/dsdt.aml
 
 include tests/tests.mk
 
+# ---- What people call
+
+# Installs what it needs, builds, and boots a stock Debian; in the lab where the KVM here cannot.
+run:
+	@images/run
+
+test:
+	@tests/run
+
+bench: all $(BUILD)/tests/bench/init
+	@images/packages test && images/kvm-here tests/bench/boot
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+SHELL_FILES = $(shell git ls-files images tests .ci | xargs grep -lE '^(\#!/bin/sh|\# shellcheck shell)')
+
+lint: all
+	@images/packages lint
+	tests/arch
+	clang-format --dry-run --Werror $(C_FILES)
+	shellcheck $(SHELL_FILES)
+	clang-tidy --quiet $(filter-out seccomp/seccomp.c,$(SRC)) -- -std=gnu17 -D_GNU_SOURCE \
+		-DCANDELA_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(shell pkg-config --cflags $(PKGS))
+
+format:
+	clang-format -i $(C_FILES)
+
+install: all
+	install -D -m 755 candela $(DESTDIR)$(PREFIX)/bin/candela
+	install -D -m 644 cli/candela.1 $(DESTDIR)$(PREFIX)/share/man/man1/candela.1
+
 clean:
 	rm -rf $(BUILD) candela
 
-.PHONY: all clean
+help:
+	@echo "make            build ./candela"
+	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets its disk"
+	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
+	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
+	@echo "make bench      boot time and memory beside the peers"
+	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
+	@echo "make format     clang-format in place"
+	@echo "make install    PREFIX=$(PREFIX) DESTDIR="
+	@echo "make clean      forget what was built"
+
+.PHONY: all run test bench lint format install clean help
 -include $(OBJ:.o=.d)

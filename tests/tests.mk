@@ -17,25 +17,61 @@ endef
 FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c vmm/memory.c \
 	$(filter-out vmbus/port_synic.c,$(wildcard vmbus/*.c))
 
+# Disk back ends and what they stand on.
+DISKS := $(wildcard devices/backend/disk*.c) base/uring.c base/loop.c base/log.c
+
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
+BOOT := $(wildcard vmm/boot*.c) vmm/memory.c
+BOOT_LIBS := -llz4 -lzstd -llzma -lz
+$(foreach t,elf,\
+	$(eval $(call unit_test,vmm/boot_$(t)_test,tests/vmm/boot_image.c $(BOOT),$(BOOT_LIBS))))
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 # ---- vmbus
 # ---- devices
+$(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
+$(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
+NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c \
+	devices/backend/nic_user.c base/loop.c base/log.c
+$(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-lslirp -lglib-2.0))
 # ---- seccomp
 # ---- cli
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
 
-# Runs every unit test; the first failure ends it with that test's output.
-unit: $(UNIT_TESTS)
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+# Those run under TSan as well: two threads meet in them.
+THREAD_TESTS := base/loop_test devices/console_test
 
-.PHONY: unit
+# ---- Helpers of the stock-guest tests and benchmarks
+
+$(BUILD)/tests/boot/dns: tests/boot/dns.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
+$(BUILD)/tests/bench/init: tests/bench/init.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
+
+# ---- Running them
+
+# Every unit test once, as built here; the first failure ends it with that test's output.
+unit: unit-programs
+	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+
+unit-programs: $(UNIT_TESTS)
+thread-programs: $(THREAD_TESTS:%=$(BUILD)/tests/%)
+
+# What tests/run runs.
+test-programs: all $(BUILD)/tests/boot/dns
+	$(MAKE) BUILD=build/asan SANITIZE=address,undefined unit-programs
+	$(MAKE) BUILD=build/tsan SANITIZE=thread thread-programs
+list-tests:
+	@echo $(UNIT_TESTS:$(BUILD)/%=build/asan/%) $(THREAD_TESTS:%=build/tsan/tests/%)
+
+.PHONY: unit unit-programs thread-programs test-programs list-tests
 -include $(UNIT_TESTS:=.d)

@@ -43,8 +43,8 @@ void netvsp_fini(struct netvsp *n);
 struct serial;
 
 /*
- * A 16550A at base whose interrupt is raised through irq_fd (an eventfd, edge). output gets what
- * the guest sends, on the vCPU thread. 0 and *s, or -errno.
+ * A 16550A whose interrupt is raised through irq_fd (an eventfd, edge; not closed here). output gets
+ * what the guest sends, a byte at a time, on the vCPU thread. 0 and *s, or -errno.
  */
 int serial_init(struct serial **s, int irq_fd, void (*output)(void *ctx, const void *data, u32 len),
 		void *ctx);
@@ -52,16 +52,41 @@ int serial_init(struct serial **s, int irq_fd, void (*output)(void *ctx, const v
 struct io_range serial_range(struct serial *s, u64 base);
 /* Feeds input to the guest; the bytes taken (its FIFO is small). Any thread. */
 u32 serial_input(struct serial *s, const void *data, u32 len);
-/* Calls room(ctx) when the guest has taken input after serial_input() took less than it got. */
+/*
+ * Calls room(ctx) when the guest has taken input after serial_input() took less than it got: on the
+ * vCPU thread. To be set before the guest runs.
+ */
 void serial_on_room(struct serial *s, void (*room)(void *ctx), void *ctx);
 void serial_fini(struct serial *s);
 
 /*
  * ACPI sleep control, reset register, keyboard controller reset (port 0x64) and port 0xcf9: report
- * VM_END_POWEROFF or VM_END_REBOOT. CMOS: ports 0x70/0x71 give the host's UTC. Adds their ranges
- * to vm->io. 0 or -errno.
+ * VM_END_POWEROFF or VM_END_REBOOT. Without state: adds its ranges to vm->io. 0 or -errno.
  */
 int pm_add(struct vm *vm);
-int cmos_add(struct vm *vm);
+
+struct cmos;
+
+/* The CMOS clock, ports 0x70 and 0x71: the host's UTC. 0 and *c, or -ENOMEM. */
+int cmos_init(struct cmos **c);
+/* The I/O range to add to vm->io. */
+struct io_range cmos_range(struct cmos *c);
+void cmos_fini(struct cmos *c);
+
+struct exit_port;
+
+/* What the init of `-- COMMAND` says about it (images/init/exit_port.h). 0 and *p, or -ENOMEM. */
+int exit_port_init(struct exit_port **p);
+/* The I/O range to add to vm->io. */
+struct io_range exit_port_range(struct exit_port *p);
+/* What was said so far, for after vm_stop(): did the init start at all? */
+bool exit_port_started(const struct exit_port *p);
+/* The command's status, 0 to 255; -1: it was not run, or did not end. */
+int exit_port_status(const struct exit_port *p);
+/* Why it was not run: lines of printable ASCII, "" where nothing was said. Lives as long as p. */
+const char *exit_port_message(const struct exit_port *p);
+/* Forgets all of it, for a restarted guest; after vm_stop(). */
+void exit_port_reset(struct exit_port *p);
+void exit_port_fini(struct exit_port *p);
 
 #endif

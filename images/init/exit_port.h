@@ -18,7 +18,7 @@
 #define EXIT_PORT_BASE 0x0c80 /* as LAYOUT_PORT_EXIT_STATUS of vmm/layout.h */
 
 enum exit_port_register {
-	EXIT_PORT_STATUS = 0,  /* 0 to 255: the command's exit status, or 128 + the signal */
+	EXIT_PORT_STATUS = 0, /* 0 to 255: the command's exit status, or 128 + the signal */
 	EXIT_PORT_MESSAGE = 1, /* printable ASCII and '\n' */
 	EXIT_PORT_STARTED = 2, /* EXIT_PORT_STARTED_VALUE */
 	EXIT_PORT_LEN = 3,

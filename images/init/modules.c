@@ -104,11 +104,24 @@ static int module_failed(struct modules *m, const char *name, int err)
 	return err;
 }
 
+static int load(struct modules *m, const char *name, unsigned depth);
+
+/* A needed module that is nowhere is built in; if not, the kernel will miss its symbols. */
+static int depends_load(struct modules *m, const char *image, size_t len, unsigned depth)
+{
+	const char *depends = modinfo_depends(image, len);
+	char needed[MODINFO_NAME_MAX];
+	int err = 0;
+
+	while ((!err || err == -ENOENT) && modinfo_list_next(&depends, needed))
+		err = load(m, needed, depth + 1);
+	return err == -ENOENT ? 0 : err;
+}
+
 static int load(struct modules *m, const char *name, unsigned depth)
 {
-	char needed[MODINFO_NAME_MAX];
-	const char *path, *depends;
 	size_t path_len, len;
+	const char *path;
 	char *image;
 	int err;
 
@@ -122,11 +135,9 @@ static int load(struct modules *m, const char *name, unsigned depth)
 	image = image_read(path, path_len, &len);
 	if (!image)
 		return module_failed(m, name, -errno);
-	depends = modinfo_depends(image, len);
-	/* If one cannot be loaded, this one cannot either: the kernel says so better. */
-	while (modinfo_list_next(&depends, needed))
-		load(m, needed, depth + 1);
-	err = syscall(SYS_init_module, image, len, "") ? module_failed(m, name, -errno) : 0;
+	err = depends_load(m, image, len, depth);
+	if (!err && syscall(SYS_init_module, image, len, ""))
+		err = module_failed(m, name, -errno);
 	free(image);
 	return err;
 }

@@ -11,9 +11,9 @@
 #include "base/types.h"
 
 struct modules {
-	char *index;         /* the text of modules.dep, or of a walk through the folder */
-	char *modprobe;      /* what the kernel ran before; NULL: not taken over */
-	char failure[128];   /* the first module that is there and cannot be loaded, and why */
+	char *index; /* the text of modules.dep, or of a walk through the folder */
+	char *modprobe; /* what the kernel ran before; NULL: not taken over */
+	char failure[128]; /* the first module that is there and cannot be loaded, and why */
 };
 
 /* Finds the modules of the running kernel and becomes its modprobe. No modules at all is fine. */

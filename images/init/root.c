@@ -117,8 +117,9 @@ static void device_wait(const struct options *o, const struct modules *m, u8 *he
 
 	if (o->root[0] != '/' && strncmp(o->root, "LABEL=", 6) && strncmp(o->root, "UUID=", 5) &&
 	    strncmp(o->root, "PARTUUID=", 9))
-		report_failure("root=%s is not understood: give /dev/NAME, LABEL=, UUID= or PARTUUID=",
-			       o->root);
+		report_failure(
+			"root=%s is not understood: give /dev/NAME, LABEL=, UUID= or PARTUUID=",
+			o->root);
 	while (!device_find(o->root, head, device)) {
 		if (!polls--)
 			report_failure("no disk for root=%s after %u s; %s", o->root,
@@ -157,8 +158,8 @@ static void root_mount(const struct options *o, struct modules *m, const char *d
 	mkdir(NEW_ROOT, 0755);
 	err = mount_types(o, m, device, types, type);
 	if (err == -ENODEV)
-		report_failure("neither kernel nor initramfs knows the file system %s of %s; %s",
-			       type, device, m->failure);
+		report_failure("neither kernel nor initramfs knows the file system %s of %s%s%s",
+			       type, device, m->failure[0] ? "; " : "", m->failure);
 	if (err)
 		report_failure("cannot mount %s (%s) as root: %s", device, type, strerror(-err));
 }

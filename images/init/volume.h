@@ -15,7 +15,7 @@
 
 struct volume {
 	const char *type; /* the file system's name for mount(2) */
-	char label[257];  /* "" where it has none */
+	char label[257]; /* "" where it has none */
 	char uuid[VOLUME_UUID_TEXT];
 };
 

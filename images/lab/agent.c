@@ -449,6 +449,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	agent.signals = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+	agent_send(&agent, WIRE_READY, NULL, 0);
 	agent_take_job(&agent, argv[1]);
 	if (!agent.argc || !agent.directory)
 		agent_fail(&agent, "no command");

@@ -28,6 +28,7 @@
 #define HOST_FAILED 125
 #define HOST_TIMEOUT 124
 #define HOST_GRACE_MS 3000 /* between asking the command to end and ending the machine */
+#define HOST_START_MS 180000 /* an emulated machine on a loaded host */
 #define HOST_LOG 4096
 
 struct host {
@@ -40,6 +41,7 @@ struct host {
 	unsigned int streams;    /* bit n: descriptor n is a terminal */
 	bool raw;                /* the terminal is to be restored */
 	struct termios saved;
+	int64_t start_ms;        /* when the machine must have started; 0: it has */
 	int64_t deadline_ms;     /* 0: none; then `verdict` is the status */
 	int verdict;             /* 0: still running undisturbed */
 	size_t credit;           /* bytes of input the agent still takes */
@@ -258,6 +260,8 @@ static void host_ask(struct host *host, uint32_t number, int verdict)
 {
 	if (host->verdict)
 		host_end(host, host->verdict); /* asked twice */
+	if (host->start_ms)
+		host_end(host, verdict); /* nobody to ask yet */
 	host->verdict = verdict;
 	host->deadline_ms = now_ms() + HOST_GRACE_MS;
 	host_send(host, WIRE_SIGNAL, &number, sizeof(number));
@@ -286,6 +290,9 @@ static void host_answer(struct host *host, const struct wire_header *header, cha
 	if (header->length == sizeof(number))
 		memcpy(&number, data, sizeof(number));
 	switch (header->type) {
+	case WIRE_READY:
+		host->start_ms = 0;
+		break;
 	case WIRE_CREDIT:
 		host->credit += number;
 		break;
@@ -357,15 +364,19 @@ static void host_output(struct host *host, int fd, const struct wire_header *hea
 
 static int host_poll_ms(const struct host *host)
 {
-	int64_t left = host->deadline_ms - now_ms();
+	int64_t left = 60000, now = now_ms();
 
-	if (!host->deadline_ms)
-		return -1;
-	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+	if (host->deadline_ms && host->deadline_ms - now < left)
+		left = host->deadline_ms - now;
+	if (host->start_ms && host->start_ms - now < left)
+		left = host->start_ms - now;
+	return left < 0 ? 0 : (int)left;
 }
 
 static void host_deadline(struct host *host)
 {
+	if (host->start_ms && now_ms() >= host->start_ms)
+		host_fail(host, "the machine did not start within %d s", HOST_START_MS / 1000);
 	if (!host->deadline_ms || now_ms() < host->deadline_ms)
 		return;
 	if (host->verdict)
@@ -471,6 +482,7 @@ int main(int argc, char **argv)
 	host_prepare(&host);
 	if (host.limit_s > 0)
 		host.deadline_ms = now_ms() + host.limit_s * 1000;
+	host.start_ms = now_ms() + HOST_START_MS;
 	error = machine_start(&host.machine);
 	if (error)
 		host_fail(&host, "cannot start QEMU: %s", strerror(-error));

@@ -3,7 +3,7 @@
  * wire.h: what host.c and agent.c say to each other, over one virtio-serial port of the lab.
  *
  * Frames both ways: a header, then `length` bytes. The host sends the job (MOUNT, DIRECTORY, ENV,
- * ARG, TERMINAL, closed by RUN), then INPUT, WINDOW and SIGNAL; the agent answers with OUTPUT,
+ * ARG, TERMINAL, closed by RUN), then INPUT, WINDOW and SIGNAL; the agent says READY, then OUTPUT,
  * ERRORS, CREDIT and at last EXIT, or FAILED where the job cannot be started.
  * One stream, so EXIT comes after all output. INPUT is never more than WIRE_WINDOW bytes ahead of
  * CREDIT: a command that does not read holds up nothing else.
@@ -28,6 +28,7 @@ enum wire_type {
 	WIRE_INPUT,     /* bytes for its stdin; empty: end of file */
 	WIRE_WINDOW_SIZE, /* struct wire_terminal, streams unused */
 	WIRE_SIGNAL,    /* uint32_t: to its process group */
+	WIRE_READY,     /* empty, from the agent: the machine has started */
 	WIRE_OUTPUT,    /* bytes of its stdout, or of its terminal */
 	WIRE_ERRORS,    /* bytes of its stderr */
 	WIRE_CREDIT,    /* uint32_t: bytes of input taken */

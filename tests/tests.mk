@@ -10,7 +10,8 @@ UNIT_TESTS :=
 define unit_test
 UNIT_TESTS += $(BUILD)/tests/$(1)
 $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(patsubst %.c,$(BUILD)/%.o,$(patsubst %.S,$(BUILD)/%.o,$(2)))
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(3)
+	@$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(3)
 endef
 
 # The in-process fake guest, for tests of the bus and of devices.
@@ -33,6 +34,7 @@ $(foreach t,elf,\
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
+include tests/bare/bare.mk
 # ---- vmbus
 # ---- devices
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
@@ -42,6 +44,8 @@ NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c
 	devices/backend/nic_user.c base/loop.c base/log.c
 $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-lslirp -lglib-2.0))
 # ---- seccomp
+$(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
+$(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
 

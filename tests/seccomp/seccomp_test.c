@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sandbox: each compiled filter is run by a small BPF interpreter over rows of calls; one
+ * child process arms a filter for real and breaks it; the compiler's errors name file and line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "seccomp/filters.h"
+#include "seccomp/seccomp.h"
+
+#define ALLOW SECCOMP_RET_ALLOW
+#define TRAP SECCOMP_RET_TRAP
+#define LOG SECCOMP_RET_LOG
+#define KILL SECCOMP_RET_KILL_PROCESS
+#define REFUSE (SECCOMP_RET_ERRNO | EPERM)
+
+struct program {
+	const struct sock_filter *op;
+	size_t len;
+};
+
+#define PROGRAM(array) { array, ARRAY_SIZE(array) }
+static const struct program trap[SANDBOX_ROLES] = {
+	[SANDBOX_MAIN] = PROGRAM(filter_main_trap),
+	[SANDBOX_IO] = PROGRAM(filter_io_trap),
+	[SANDBOX_VCPU] = PROGRAM(filter_vcpu_trap),
+	[SANDBOX_SLIRP] = PROGRAM(filter_slirp_trap),
+};
+static const struct program logged[SANDBOX_ROLES] = {
+	[SANDBOX_MAIN] = PROGRAM(filter_main_log),
+	[SANDBOX_IO] = PROGRAM(filter_io_log),
+	[SANDBOX_VCPU] = PROGRAM(filter_vcpu_log),
+	[SANDBOX_SLIRP] = PROGRAM(filter_slirp_log),
+};
+
+/* ---- A BPF machine, of what libseccomp emits ------------------------------------------------ */
+
+static bool jump_taken(const struct sock_filter *op, u32 a)
+{
+	switch (BPF_OP(op->code)) {
+	case BPF_JEQ:
+		return a == op->k;
+	case BPF_JGT:
+		return a > op->k;
+	case BPF_JGE:
+		return a >= op->k;
+	case BPF_JSET:
+		return a & op->k;
+	default:
+		fail_msg("jump 0x%x is not known here", op->code);
+		return false;
+	}
+}
+
+/* The verdict of program on call. */
+static u32 simulate(const struct program *program, const struct seccomp_data *call)
+{
+	u32 a = 0;
+
+	for (size_t pc = 0; pc < program->len; pc++) {
+		const struct sock_filter *op = &program->op[pc];
+
+		switch (op->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			assert_true(op->k % 4 == 0 && op->k + 4 <= sizeof(*call));
+			memcpy(&a, (const char *)call + op->k, 4);
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= op->k;
+			break;
+		case BPF_JMP | BPF_JA:
+			pc += op->k;
+			break;
+		case BPF_RET | BPF_K:
+			return op->k;
+		default:
+			assert_int_equal(BPF_CLASS(op->code), BPF_JMP);
+			pc += jump_taken(op, a) ? op->jt : op->jf;
+		}
+	}
+	fail_msg("the program runs past its end");
+	return 0;
+}
+
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+struct row {
+	enum sandbox_role role;
+	int call;
+	u64 args[6];
+	u32 verdict;
+};
+
+static void check(const struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct row *r = &rows[i];
+		struct seccomp_data call = { .nr = r->call, .arch = AUDIT_ARCH_X86_64 };
+		u32 verdict;
+
+		memcpy(call.args, r->args, sizeof(r->args));
+		verdict = simulate(&trap[r->role], &call);
+		if (verdict != r->verdict)
+			fail_msg("%s: call %d (0x%llx, 0x%llx, 0x%llx): verdict 0x%x, not 0x%x",
+				 sandbox_role_name(r->role), r->call,
+				 (unsigned long long)r->args[0], (unsigned long long)r->args[1],
+				 (unsigned long long)r->args[2], verdict, r->verdict);
+	}
+}
+
+static void vcpu_rows(void **state)
+{
+	static const struct row rows[] = {
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, KVM_RUN }, ALLOW },
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, KVM_SET_GSI_ROUTING }, ALLOW },
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, KVM_CREATE_VM }, TRAP },
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, KVM_SET_USER_MEMORY_REGION }, TRAP },
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, 0x5412 /* TIOCSTI */ }, TRAP },
+		{ SANDBOX_VCPU, SYS_ioctl, { 9, KVM_RUN | 1ull << 32 }, TRAP },
+		{ SANDBOX_VCPU, SYS_write, { 2, 0, 1 }, ALLOW },
+		{ SANDBOX_VCPU, SYS_futex, { 0 }, ALLOW },
+		{ SANDBOX_VCPU, SYS_rt_sigreturn, { 0 }, ALLOW },
+		{ SANDBOX_VCPU, SYS_exit, { 0 }, ALLOW },
+		{ SANDBOX_VCPU, SYS_exit_group, { 1 }, ALLOW },
+		{ SANDBOX_VCPU, SYS_read, { 0 }, TRAP },
+		{ SANDBOX_VCPU, SYS_mmap, { 0 }, TRAP },
+		{ SANDBOX_VCPU, SYS_mprotect, { 0 }, TRAP },
+		{ SANDBOX_VCPU, SYS_openat, { 0 }, TRAP },
+		{ SANDBOX_VCPU, SYS_socket, { AF_INET }, TRAP },
+		{ SANDBOX_VCPU, SYS_tgkill, { 0 }, TRAP },
+		{ SANDBOX_VCPU, SYS_io_uring_enter, { 0 }, TRAP },
+	};
+
+	(void)state;
+	check(rows, ARRAY_SIZE(rows));
+}
+
+static void io_rows(void **state)
+{
+	static const struct row rows[] = {
+		{ SANDBOX_IO, SYS_io_uring_enter, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_epoll_wait, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_pwritev2, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_fallocate, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_READ | PROT_WRITE }, ALLOW },
+		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_NONE }, ALLOW },
+		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_READ | PROT_EXEC }, TRAP },
+		{ SANDBOX_IO, SYS_mprotect, { 0, 4096, PROT_READ | PROT_WRITE }, ALLOW },
+		{ SANDBOX_IO, SYS_mprotect, { 0, 4096, PROT_EXEC }, TRAP },
+		{ SANDBOX_IO, SYS_ioctl, { 9, KVM_IOEVENTFD }, ALLOW },
+		{ SANDBOX_IO, SYS_ioctl, { 9, KVM_RUN }, TRAP },
+		{ SANDBOX_IO, SYS_io_uring_setup, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_io_uring_register, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_openat, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_socket, { AF_INET }, TRAP },
+		{ SANDBOX_IO, SYS_execve, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_clone, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_ftruncate, { 0 }, TRAP },
+	};
+
+	(void)state;
+	check(rows, ARRAY_SIZE(rows));
+}
+
+static void main_rows(void **state)
+{
+	static const struct row rows[] = {
+		{ SANDBOX_MAIN, SYS_epoll_wait, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_read, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_HYPERV_EVENTFD }, ALLOW },
+		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_IRQFD }, ALLOW },
+		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_CREATE_VCPU }, TRAP },
+		{ SANDBOX_MAIN, SYS_eventfd2, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_close, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_tgkill, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_mmap, { 0, 4096, PROT_EXEC }, TRAP },
+		{ SANDBOX_MAIN, SYS_clone, { 0 }, TRAP },
+		{ SANDBOX_MAIN, SYS_clone3, { 0 }, TRAP },
+		{ SANDBOX_MAIN, SYS_execve, { 0 }, TRAP },
+		{ SANDBOX_MAIN, SYS_openat, { 0 }, TRAP },
+		{ SANDBOX_MAIN, SYS_kill, { 0 }, TRAP },
+		{ SANDBOX_MAIN, SYS_ptrace, { 0 }, TRAP },
+	};
+
+	(void)state;
+	check(rows, ARRAY_SIZE(rows));
+}
+
+static void slirp_rows(void **state)
+{
+	static const struct row rows[] = {
+		{ SANDBOX_SLIRP, SYS_poll, { 0 }, ALLOW },
+		{ SANDBOX_SLIRP, SYS_socket, { AF_INET, SOCK_STREAM }, ALLOW },
+		{ SANDBOX_SLIRP, SYS_socket, { AF_INET6, SOCK_DGRAM }, ALLOW },
+		{ SANDBOX_SLIRP, SYS_socket, { AF_UNIX, SOCK_STREAM }, REFUSE },
+		{ SANDBOX_SLIRP, SYS_socket, { AF_NETLINK, SOCK_RAW }, TRAP },
+		{ SANDBOX_SLIRP, SYS_openat, { 0, 0, O_RDONLY | O_CLOEXEC }, ALLOW },
+		{ SANDBOX_SLIRP, SYS_openat, { 0, 0, O_WRONLY }, TRAP },
+		{ SANDBOX_SLIRP, SYS_openat, { 0, 0, O_RDWR }, TRAP },
+		{ SANDBOX_SLIRP, SYS_openat, { 0, 0, O_CREAT }, TRAP },
+		{ SANDBOX_SLIRP, SYS_openat, { 0, 0, O_TMPFILE }, TRAP },
+		{ SANDBOX_SLIRP, SYS_open, { 0 }, TRAP },
+		{ SANDBOX_SLIRP, SYS_ioctl, { 9, KVM_RUN }, TRAP },
+		{ SANDBOX_SLIRP, SYS_fcntl, { 9, F_SETFL }, ALLOW },
+		{ SANDBOX_SLIRP, SYS_fcntl, { 9, F_DUPFD }, TRAP },
+		{ SANDBOX_SLIRP, SYS_io_uring_enter, { 0 }, TRAP },
+		{ SANDBOX_SLIRP, SYS_unlink, { 0 }, TRAP },
+	};
+
+	(void)state;
+	check(rows, ARRAY_SIZE(rows));
+}
+
+/* The 32-bit and x32 doors to the kernel kill, whatever the call and the mode. */
+static void other_doors(void **state)
+{
+	const struct seccomp_data i386 = { .nr = SYS_write, .arch = AUDIT_ARCH_I386 };
+	const struct seccomp_data x32 = { .nr = SYS_write | 0x40000000, .arch = AUDIT_ARCH_X86_64 };
+
+	(void)state;
+	for (int role = 0; role < SANDBOX_ROLES; role++) {
+		assert_int_equal(simulate(&trap[role], &i386), KILL);
+		assert_int_equal(simulate(&trap[role], &x32), KILL);
+		assert_int_equal(simulate(&logged[role], &i386), KILL);
+		assert_int_equal(simulate(&logged[role], &x32), KILL);
+	}
+}
+
+/* --sandbox log differs in what happens to a violation, in nothing else. */
+static void log_mode(void **state)
+{
+	(void)state;
+	for (int role = 0; role < SANDBOX_ROLES; role++) {
+		for (int nr = 0; nr < 600; nr++) {
+			const struct seccomp_data call = { .nr = nr, .arch = AUDIT_ARCH_X86_64 };
+			u32 verdict = simulate(&trap[role], &call);
+
+			assert_int_equal(simulate(&logged[role], &call),
+					 verdict == TRAP ? LOG : verdict);
+		}
+	}
+}
+
+/* Whatever the arguments, no role has these. */
+static void nobody_may(void **state)
+{
+	static const char *const never[] = {
+		"execve", "execveat", "fork",	"vfork",  "clone",	"clone3",
+		"ptrace", "open",     "creat",	"unlink", "rename",	"mount",
+		"bpf",	  "setuid",   "setgid", "prctl",  "io_uring_setup", "memfd_create",
+	};
+
+	(void)state;
+	for (int role = 0; role < SANDBOX_ROLES; role++)
+		for (const char *const *call = sandbox_calls((enum sandbox_role)role); *call; call++)
+			for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+				assert_string_not_equal(*call, never[i]);
+}
+
+static void vcpu_has_few_calls(void **state)
+{
+	const char *const *calls = sandbox_calls(SANDBOX_VCPU);
+	size_t n = 0;
+
+	(void)state;
+	while (calls[n])
+		n++;
+	assert_in_range(n, 1, 12);
+	assert_string_equal(calls[0], "ioctl");
+}
+
+static void role_names(void **state)
+{
+	(void)state;
+	assert_string_equal(sandbox_role_name(SANDBOX_MAIN), "main");
+	assert_string_equal(sandbox_role_name(SANDBOX_IO), "io");
+	assert_string_equal(sandbox_role_name(SANDBOX_VCPU), "vcpu");
+	assert_string_equal(sandbox_role_name(SANDBOX_SLIRP), "slirp");
+}
+
+/* ---- For real ------------------------------------------------------------------------------- */
+
+/* What a child wrote to its stderr, and how it ended. */
+struct child {
+	char said[1024];
+	int status;
+};
+
+static void child_run(struct child *c, void (*body)(void *arg), void *arg)
+{
+	size_t used = 0;
+	ssize_t n;
+	int pipe_fd[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(pipe_fd), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(pipe_fd[1], STDERR_FILENO);
+		body(arg);
+		_exit(0);
+	}
+	close(pipe_fd[1]);
+	while ((n = read(pipe_fd[0], c->said + used, sizeof(c->said) - 1 - used)) > 0)
+		used += (size_t)n;
+	c->said[used] = '\0';
+	close(pipe_fd[0]);
+	assert_int_equal(waitpid(pid, &c->status, 0), pid);
+}
+
+static void arm_and_break(void *arg)
+{
+	enum sandbox_mode *mode = arg;
+	char error[256];
+
+	if (sandbox_process(*mode, error, sizeof(error))) {
+		fprintf(stderr, "%s\n", error);
+		_exit(77);
+	}
+	if (sandbox_thread(*mode, SANDBOX_VCPU))
+		_exit(78);
+	if (syscall(SYS_socket, AF_INET, SOCK_STREAM, 0) < 0)
+		_exit(79);
+}
+
+static void violation_is_named(void **state)
+{
+	enum sandbox_mode mode = SANDBOX_ON;
+	struct child c;
+
+	(void)state;
+	child_run(&c, arm_and_break, &mode);
+	assert_true(WIFEXITED(c.status));
+	assert_int_equal(WEXITSTATUS(c.status), 1);
+	assert_string_equal(c.said, "candela: sandbox: thread vcpu made the forbidden call socket "
+				    "(41), arguments 0x2 0x1 0x0; run with --sandbox log or off to "
+				    "find out why\n");
+}
+
+static void log_and_off_go_on(void **state)
+{
+	enum sandbox_mode modes[] = { SANDBOX_LOG, SANDBOX_OFF };
+	struct child c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		child_run(&c, arm_and_break, &modes[i]);
+		assert_string_equal(c.said, "");
+		assert_true(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0);
+	}
+}
+
+/* Prints what is left of a process's rights, one letter each. */
+static void show_rights(void *arg)
+{
+	struct rlimit core;
+	char error[256], line[256];
+	FILE *f;
+
+	(void)arg;
+	if (sandbox_process(SANDBOX_STRICT, error, sizeof(error))) {
+		fprintf(stderr, "%s\n", error);
+		_exit(77);
+	}
+	getrlimit(RLIMIT_CORE, &core);
+	fprintf(stderr, "core %d dumpable %d\n", (int)core.rlim_max, prctl(PR_GET_DUMPABLE));
+	f = fopen("/proc/thread-self/status", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "Cap", 3) || !strncmp(line, "NoNewPrivs", 10))
+			fputs(line, stderr);
+}
+
+static void process_gives_up_rights(void **state)
+{
+	struct child c;
+
+	(void)state;
+	child_run(&c, show_rights, NULL);
+	assert_non_null(strstr(c.said, "core 0 dumpable 0\n"));
+	assert_non_null(strstr(c.said, "NoNewPrivs:\t1\n"));
+	assert_non_null(strstr(c.said, "CapEff:\t0000000000000000\n"));
+	assert_non_null(strstr(c.said, "CapPrm:\t0000000000000000\n"));
+	assert_non_null(strstr(c.said, "CapInh:\t0000000000000000\n"));
+	assert_non_null(strstr(c.said, "CapAmb:\t0000000000000000\n"));
+	if (!geteuid())
+		assert_non_null(strstr(c.said, "CapBnd:\t0000000000000000\n"));
+}
+
+/* ---- The compiler --------------------------------------------------------------------------- */
+
+/* The build's compiler stands beside the tests: BUILD/tests/seccomp/.. and BUILD/seccomp. */
+static void exec_compiler(void *arg)
+{
+	char self[4096], path[4200];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n < 0 ? 0 : n] = '\0';
+	*strrchr(self, '/') = '\0';
+	snprintf(path, sizeof(path), "%s/../../seccomp/compile", self);
+	if (!freopen("/dev/null", "w", stdout))
+		_exit(77);
+	execl(path, path, (char *)arg, (char *)NULL);
+	_exit(78);
+}
+
+static void compile(struct child *c, const char *text)
+{
+	char folder[] = "/tmp/candela-seccomp-XXXXXX", path[64];
+	FILE *f;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/x.profile", folder);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	child_run(c, exec_compiler, path);
+	unlink(path);
+	rmdir(folder);
+}
+
+static void good_profiles(void **state)
+{
+	static const char *const texts[] = {
+		"read # a\n",
+		"# head\n\n \t\nread # a\nwrite # b\n",
+		"ioctl arg1 == KVM_RUN # a\nioctl arg1 == 5 # b",
+		"mmap arg2 & PROT_EXEC == 0 && arg4 != 7 # a\n",
+		"openat arg2 & O_ACCMODE|O_CREAT == O_RDONLY # a\n",
+		"socket arg0 == 2 # a\nrefuse socket arg0 == 0x1 # b\n",
+	};
+	struct child c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		compile(&c, texts[i]);
+		assert_string_equal(c.said, "");
+		assert_int_equal(c.status, 0);
+	}
+}
+
+static void bad_profiles(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} rows[] = {
+		{ "", "x.profile:0: the profile allows nothing" },
+		{ "read\n", "x.profile:1: a reason is missing" },
+		{ "read #  \n", "x.profile:1: a reason is missing" },
+		{ "read # a\nraed # b\n", "x.profile:2: there is no system call 'raed'" },
+		{ "refuse # b\n", "x.profile:1: there is no system call 'refuse'" },
+		{ "read # a\n\nread # b\n", "x.profile:3: a line above settles" },
+		{ "ioctl arg6 == 1 # a\n", "a condition begins with arg0 to arg5, not 'arg6'" },
+		{ "ioctl arg1 # a\n", "the condition on arg1 is not complete" },
+		{ "ioctl arg1 == # a\n", "the condition on arg1 is not complete" },
+		{ "ioctl arg1 = 1 # a\n", "'=' is no comparison" },
+		{ "ioctl arg1 == KVM_RUNS # a\n", "'KVM_RUNS' is no number and no constant" },
+		{ "ioctl arg1 == 1x # a\n", "'1x' is no number" },
+		{ "ioctl arg1 == -1 # a\n", "'-1' is no number" },
+		{ "ioctl arg1 == 1| # a\n", "'' is no number" },
+		{ "ioctl arg1 & 1 # a\n", "a mask is written 'arg1 & MASK == VALUE'" },
+		{ "ioctl arg1 & 1 != 0 # a\n", "a mask is written" },
+		{ "ioctl arg1 == 1 arg2 == 2 # a\n", "conditions are joined by &&, not 'arg2'" },
+		{ "ioctl arg1 == 1 && # a\n", "a condition is missing after &&" },
+		{ "ioctl arg1 > 1 && arg1 < 9 # a\n", "x.profile:1: libseccomp refuses it" },
+	};
+	struct child c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		compile(&c, rows[i].text);
+		if (!strstr(c.said, rows[i].error) || WEXITSTATUS(c.status) != 1)
+			fail_msg("`%s` gave %d: %s", rows[i].text, c.status, c.said);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vcpu_rows),
+		cmocka_unit_test(io_rows),
+		cmocka_unit_test(main_rows),
+		cmocka_unit_test(slirp_rows),
+		cmocka_unit_test(other_doors),
+		cmocka_unit_test(log_mode),
+		cmocka_unit_test(nobody_may),
+		cmocka_unit_test(vcpu_has_few_calls),
+		cmocka_unit_test(role_names),
+		cmocka_unit_test(violation_is_named),
+		cmocka_unit_test(log_and_off_go_on),
+		cmocka_unit_test(process_gives_up_rights),
+		cmocka_unit_test(good_profiles),
+		cmocka_unit_test(bad_profiles),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

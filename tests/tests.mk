@@ -36,6 +36,7 @@ $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 include tests/bare/bare.mk
 # ---- vmbus
+$(eval $(call unit_test,vmbus/echo_test,$(FAKEGUEST)))
 # ---- devices
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))

@@ -94,7 +94,12 @@ int channel_send(struct vmbus_channel *ch, u16 type, bool completion_wanted, u64
 /* channel_send() of a completion with one payload. */
 int channel_complete(struct vmbus_channel *ch, u64 transaction_id, const void *payload, u32 size);
 
-/* Sends a transfer-page packet (NVSP receive buffers). As channel_send(); count of ranges <= 64. */
+#define VMBUS_XFER_RANGES_MAX 64
+
+/*
+ * Sends a transfer-page packet (NVSP receive buffers), which asks for a completion. As
+ * channel_send(); count of ranges <= VMBUS_XFER_RANGES_MAX.
+ */
 int channel_send_xfer(struct vmbus_channel *ch, u16 pageset_id, u64 transaction_id,
 		      const struct vmbus_xfer_range *range, unsigned count, const void *payload,
 		      u32 size);
@@ -152,6 +157,13 @@ void vmbus_fini(struct vmbus *bus);
  * guest. 0, -EEXIST for a duplicate instance, -ENOSPC. Control loop, or before it runs.
  */
 int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev);
+
+/*
+ * Takes a device off the bus: its channel is closed and the guest told. dev and what it uses must
+ * stay until dev->primary is NULL, which it is once the guest has let go (or the bus is freed).
+ * Control loop.
+ */
+void vmbus_rescind(struct vmbus_device *dev);
 
 /*
  * A message the guest posted: len bytes (0..240), a private copy, sent to connection_id. Any

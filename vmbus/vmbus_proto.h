@@ -87,7 +87,7 @@ struct vmbus_msg_initiate_contact {
 			u8 msg_sint; /* from 5.0 */
 			u8 msg_vtl;
 			u8 padding1[2];
-			u32 feature_flags; /* from 5.3 */
+			u32 feature_flags; /* from 6.0 */
 		};
 	};
 	u64 monitor_page1; /* host to guest */
@@ -103,7 +103,7 @@ struct vmbus_msg_version_response {
 	u8 connection_state; /* 0: successful */
 	u16 padding;
 	u32 msg_conn_id; /* from 5.0: where later messages go; before: the version */
-	u32 supported_features; /* from 5.3; older answers end before it */
+	u32 supported_features; /* from 6.0; older answers end before it */
 };
 static_assert(sizeof(struct vmbus_msg_version_response) == 20, "VERSION_RESPONSE");
 #define VMBUS_VERSION_RESPONSE_SIZE_OLD 16u

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmbus/outq.h"
+
+#include <errno.h>
+#include <string.h>
+
+int outq_push(struct outq *q, u32 vp, u32 sint, const void *msg, u32 len)
+{
+	struct outq_message *m;
+
+	if (!outq_room(q) || len > VMBUS_MESSAGE_MAX) {
+		log_guest(&q->lost, "vmbus: the guest takes no messages, one is lost");
+		return -ENOSPC;
+	}
+	m = &q->message[(q->head + q->count) % OUTQ_MAX];
+	m->vp = vp;
+	m->sint = sint;
+	m->len = len;
+	memcpy(m->bytes, msg, len);
+	q->count++;
+	return 0;
+}
+
+void outq_flush(struct outq *q, struct vmbus_port *port)
+{
+	while (q->count) {
+		const struct outq_message *m = &q->message[q->head];
+		int err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
+
+		if (err == -EAGAIN)
+			return;
+		if (err)
+			log_guest(&q->lost, "vmbus: no message reaches VP %u, SINT %u: %s", m->vp,
+				  m->sint, strerror(-err));
+		q->head = (q->head + 1) % OUTQ_MAX;
+		q->count--;
+	}
+	/* Back to the front: a queue that is short lived touches few pages. */
+	q->head = 0;
+}
+
+void outq_clear(struct outq *q)
+{
+	q->head = q->count = 0;
+}

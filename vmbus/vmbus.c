@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The bus as a whole: made, taken down, its inbox, what the program may ask of it. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmbus/server.h"
+
+void vmbus_trace(const char *event, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	if (!log_enabled(LOG_DEBUG))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_debug("vmbus_%s %s", event, text);
+}
+
+void vmbus_post(struct vmbus *bus, const void *msg, u32 len)
+{
+	const struct vmbus_msg_header *header = msg;
+
+	vmbus_trace("post_msg", "type %u len %u", header->msgtype, len);
+	outq_push(&bus->outq, bus->msg_vp, bus->msg_sint, msg, len);
+	outq_flush(&bus->outq, bus->port);
+}
+
+bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m)
+{
+	bool any;
+
+	pthread_mutex_lock(&bus->inbox_lock);
+	any = bus->inbox_count;
+	if (any) {
+		*m = bus->inbox[bus->inbox_head];
+		bus->inbox_head = (bus->inbox_head + 1) % VMBUS_INBOX_MAX;
+		bus->inbox_count--;
+	}
+	pthread_mutex_unlock(&bus->inbox_lock);
+	return any;
+}
+
+int vmbus_receive(struct vmbus *bus, u32 connection_id, const void *msg, u32 len)
+{
+	int err = 0;
+
+	if (len > VMBUS_MESSAGE_MAX)
+		return 0;
+	pthread_mutex_lock(&bus->inbox_lock);
+	if (bus->inbox_count < VMBUS_INBOX_MAX) {
+		struct inbox_message *m =
+			&bus->inbox[(bus->inbox_head + bus->inbox_count) % VMBUS_INBOX_MAX];
+
+		m->connection_id = connection_id;
+		m->len = len;
+		memcpy(m->bytes, msg, len);
+		bus->inbox_count++;
+	} else {
+		err = -ENOBUFS;
+	}
+	pthread_mutex_unlock(&bus->inbox_lock);
+	if (!err)
+		loop_post(bus->control, &bus->inbox_work);
+	return err;
+}
+
+static void inbox_ready(struct loop_work *w)
+{
+	connection_process(container_of(w, struct vmbus, inbox_work));
+}
+
+static void slot_freed(struct loop_work *w)
+{
+	struct vmbus *bus = container_of(w, struct vmbus, slot_work);
+
+	outq_flush(&bus->outq, bus->port);
+	/* Messages that found no room for their answers may go on. */
+	connection_process(bus);
+}
+
+void vmbus_slot_free(struct vmbus *bus)
+{
+	loop_post(bus->control, &bus->slot_work);
+}
+
+void vmbus_status(struct vmbus *bus, struct vmbus_status *status)
+{
+	status->contacted = atomic_load(&bus->status_contacted);
+	status->version = atomic_load(&bus->status_version);
+	status->channels_open = atomic_load(&bus->status_open);
+}
+
+int vmbus_init(struct vmbus **out, const struct vmbus_config *config)
+{
+	struct vmbus *bus = calloc(1, sizeof(*bus));
+
+	*out = NULL;
+	if (!bus)
+		return -ENOMEM;
+	bus->io = calloc(config->io_count, sizeof(*bus->io));
+	if (!bus->io) {
+		free(bus);
+		return -ENOMEM;
+	}
+	memcpy(bus->io, config->io, config->io_count * sizeof(*bus->io));
+	bus->io_count = config->io_count;
+	bus->mem = config->mem;
+	bus->port = config->port;
+	bus->control = config->control;
+	bus->msg_sint = VMBUS_SINT;
+	bus->inbox_work.run = inbox_ready;
+	bus->slot_work.run = slot_freed;
+	bus->gpadl_work.run = gpadl_sweep;
+	pthread_mutex_init(&bus->inbox_lock, NULL);
+	pthread_mutex_init(&bus->gpadl_lock, NULL);
+	*out = bus;
+	return 0;
+}
+
+/* The loops run no more: what they would have done for ch is done here, in their stead. */
+static void channel_end(struct vmbus_channel *ch)
+{
+	if (ch->loop) {
+		loop_unpost(ch->loop, &ch->ordered);
+		if (ch->live)
+			channel_io_close(ch);
+	}
+	loop_unpost(ch->bus->control, &ch->reply);
+	channel_release(ch);
+	offer_free(ch);
+}
+
+void vmbus_fini(struct vmbus *bus)
+{
+	if (!bus)
+		return;
+	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
+		if (bus->channel[i])
+			channel_end(bus->channel[i]);
+	gpadl_free_all(bus);
+	loop_unpost(bus->control, &bus->inbox_work);
+	loop_unpost(bus->control, &bus->slot_work);
+	loop_unpost(bus->control, &bus->gpadl_work);
+	pthread_mutex_destroy(&bus->inbox_lock);
+	pthread_mutex_destroy(&bus->gpadl_lock);
+	free(bus->io);
+	free(bus);
+}

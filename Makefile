@@ -10,7 +10,7 @@
 .DEFAULT_GOAL := all
 
 BUILD ?= build
-CC ?= gcc
+CC = gcc
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -24,13 +24,17 @@ CFLAGS ?= -g
 ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DCANDELA_VERSION='"$(VERSION)"' $(WARNINGS) $(OPT) \
 	-fstack-protector-strong -fno-strict-aliasing -fPIE -pthread -I. -I$(BUILD) $(CFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),:,printf '  %-6s %s\n' $(1) $(2))
 ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(LDFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBS = $(shell pkg-config --libs $(PKGS))
 
 # The product, layer by layer; includes point one way only (tests/arch.sh).
 SRC := $(wildcard base/*.c vmm/*.c hyperv/*.c vmbus/*.c devices/*.c devices/backend/*.c cli/*.c) \
-	$(filter-out seccomp/compile.c,$(wildcard seccomp/*.c)) machine.c candela.c
+	$(filter-out seccomp/compile.c,$(wildcard seccomp/*.c)) machine.c machine_files.c \
+	candela.c
 ASM := $(wildcard vmm/*.S cli/*.S)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
 
@@ -47,29 +51,35 @@ candela: $(BUILD)/candela
 	@cp -f $< $@
 
 $(BUILD)/candela: $(OBJ)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c | $(BUILD)/deps
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # libslirp's header and GLib's (libslirp logs through it) lie in folders of their own.
 $(BUILD)/devices/backend/nic_user.o: ALL_CFLAGS += $(shell pkg-config --cflags slirp)
 
 $(BUILD)/%.o: %.S | $(BUILD)/deps
 	@mkdir -p $(@D)
-	$(CC) -I. -I$(BUILD) -MMD -MP -c -o $@ $<
+	@$(call say,AS,$@)
+	$(Q)$(CC) -I. -I$(BUILD) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.aml: %.asl | $(BUILD)/deps
 	@mkdir -p $(@D)
-	iasl -vs -p $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@$(call say,IASL,$@)
+	$(Q)iasl -vs -p $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
 
 # The sandbox profiles, compiled to BPF at build time.
 $(BUILD)/seccomp/compile: seccomp/compile.c | $(BUILD)/deps
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -I. -o $@ $< -lseccomp
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -I. -o $@ $< -lseccomp
 $(BUILD)/seccomp/filters.h: $(BUILD)/seccomp/compile $(wildcard seccomp/*.profile)
-	$< $(filter %.profile,$^) >$@.tmp && mv $@.tmp $@
+	@$(call say,GEN,$@)
+	$(Q)$< $(filter %.profile,$^) >$@.tmp && mv $@.tmp $@
 $(BUILD)/seccomp/seccomp.o: $(BUILD)/seccomp/filters.h
 
 # The static init behind `-- COMMAND` (images/init) and the DSDT are embedded whole.

@@ -70,11 +70,10 @@ struct machine {
 	struct netvsp *netvsp[CONFIG_NICS_MAX];
 	unsigned netvsp_count;
 	struct line com1, com2;
-	struct exit_port exit_port;
-	struct pm pm;
-	struct cmos cmos;
+	struct exit_port *exit_port;
+	struct cmos *cmos;
 
-	struct guest_command command;
+	void *command; /* the initrd's segment for `-- COMMAND` */
 	struct boot_state boot;
 	struct terminal_keys keys;
 	struct loop_fd signals;
@@ -340,12 +339,21 @@ static void debug_exit(void *ctx, u64 offset, const void *data, unsigned len)
 static int add_chipset(struct machine *m)
 {
 	struct io_range debug = { .space = IO_PORT, .len = 4, .write = debug_exit, .ctx = m };
-	int err = pm_init(&m->pm, &m->vm);
+	struct io_range range;
+	int err = pm_add(&m->vm);
 
 	if (!err)
-		err = cmos_init(&m->cmos, &m->vm);
+		err = cmos_init(&m->cmos);
+	if (!err) {
+		range = cmos_range(m->cmos);
+		err = io_add(&m->vm.io, &range);
+	}
 	if (!err)
-		err = exit_port_init(&m->exit_port, &m->vm);
+		err = exit_port_init(&m->exit_port);
+	if (!err) {
+		range = exit_port_range(m->exit_port);
+		err = io_add(&m->vm.io, &range);
+	}
 	if (!err && m->config->debug_exit_port >= 0) {
 		debug.base = (u64)m->config->debug_exit_port;
 		err = io_add(&m->vm.io, &debug);
@@ -447,20 +455,33 @@ static bool says(const char *cmdline, const char *what)
 static char *kernel_cmdline(const struct machine *m)
 {
 	const struct config *c = m->config;
-	const char *console = "", *panic = "", *init = "";
+	const char *console = "", *panic = "", *init = "", *space = "";
 	char *line;
 
 	if (c->console != CONSOLE_NONE && !says(c->append, "console="))
 		console = " console=ttyS0";
 	if (c->command) {
-		init = " " GUEST_COMMAND_CMDLINE;
+		init = guest_command_cmdline();
+		space = " ";
 		panic = says(c->append, "panic=") ? "" : " panic=-1";
 	}
-	return asprintf(&line, "%s%s%s%s", c->append, console, panic, init) < 0 ? NULL : line;
+	return asprintf(&line, "%s%s%s%s%s", c->append, console, panic, space, init) < 0 ? NULL : line;
 }
 
+/* The command's segment comes first: it must stand before whatever compression the user's has. */
 static int add_initrd(struct machine *m, struct boot_config *boot)
 {
+	if (m->config->command) {
+		size_t size;
+		int err = guest_command_build(m->config->command, m->config->command_count,
+					      &m->command, &size);
+
+		if (err)
+			return fail(m, err == -E2BIG ? -EINVAL : err, "-- %s: %s",
+				    m->config->command[0], strerror(-err));
+		boot->initrd[boot->initrd_count++] =
+			(struct boot_blob){ .fd = -1, .data = m->command, .size = size };
+	}
 	if (m->files->initrd_fd >= 0) {
 		off_t size = lseek(m->files->initrd_fd, 0, SEEK_END);
 
@@ -468,16 +489,6 @@ static int add_initrd(struct machine *m, struct boot_config *boot)
 			return fail(m, -EINVAL, "--initrd %s: it is empty", m->config->initrd);
 		boot->initrd[boot->initrd_count++] =
 			(struct boot_blob){ .fd = m->files->initrd_fd, .size = (u64)size };
-	}
-	if (m->config->command) {
-		int err = guest_command_build(&m->command, m->config->command,
-					      m->config->command_count);
-
-		if (err)
-			return fail(m, err, "-- %s: %s", m->config->command[0], strerror(-err));
-		boot->initrd[boot->initrd_count++] = (struct boot_blob){
-			.fd = -1, .data = m->command.data, .size = m->command.size
-		};
 	}
 	return 0;
 }
@@ -550,7 +561,9 @@ static void take_apart(struct machine *m)
 	hyperv_fini(m->hv);
 	remove_line(&m->com1);
 	remove_line(&m->com2);
-	guest_command_fini(&m->command);
+	cmos_fini(m->cmos);
+	exit_port_fini(m->exit_port);
+	free(m->command);
 	vm_fini(&m->vm);
 	free(m->io);
 	free(m->io_loop);
@@ -574,14 +587,14 @@ tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt,
 /* A command's run ends well only through the guest's init, which reports before it powers off. */
 static void tell_command(struct machine *m, bool rebooted)
 {
-	struct exit_port_report r;
+	const char *message = exit_port_message(m->exit_port);
+	int status = exit_port_status(m->exit_port);
 
-	exit_port_report(&m->exit_port, &r);
-	if (r.has_status)
-		tell(m->outcome, OUTCOME_COMMAND, r.status, "%s", "");
-	else if (r.message[0])
-		tell(m->outcome, OUTCOME_HOST, 1, "guest: %s", r.message);
-	else if (!r.started && rebooted)
+	if (status >= 0)
+		tell(m->outcome, OUTCOME_COMMAND, status, "%s", "");
+	else if (message[0])
+		tell(m->outcome, OUTCOME_HOST, 1, "guest: %s", message);
+	else if (!exit_port_started(m->exit_port) && rebooted)
 		tell(m->outcome, OUTCOME_PANIC, 4,
 		     "the guest's kernel gave up before its init ran; --console file:LOG shows why");
 	else if (rebooted)

@@ -49,6 +49,8 @@ $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
+$(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
+$(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 
 # Those run under TSan as well: two threads meet in them.
 THREAD_TESTS := base/loop_test devices/console_test

@@ -38,6 +38,10 @@ include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/echo_test,$(FAKEGUEST)))
 # ---- devices
+$(eval $(call unit_test,devices/serial_test,devices/serial.c))
+$(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
+$(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
+$(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
@@ -48,12 +52,16 @@ $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-ls
 $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
+$(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
+# ---- images
+INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)
+$(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test devices/console_test
+THREAD_TESTS := base/loop_test devices/console_test devices/serial_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/result.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *result_reason_name(enum outcome_reason reason)
+{
+	switch (reason) {
+	case OUTCOME_POWEROFF:
+		return "poweroff";
+	case OUTCOME_COMMAND:
+		return "command";
+	case OUTCOME_DEBUG_EXIT:
+		return "debug-exit";
+	case OUTCOME_REBOOT:
+		return "reboot";
+	case OUTCOME_PANIC:
+		return "panic";
+	case OUTCOME_TIMEOUT:
+		return "timeout";
+	case OUTCOME_USAGE:
+		return "usage";
+	case OUTCOME_SIGNAL:
+		return "signal";
+	case OUTCOME_NONE:
+	case OUTCOME_HOST:
+		break;
+	}
+	return "host";
+}
+
+/* The bytes of the UTF-8 character that text begins with; 0 where it is none. */
+static size_t utf8_length(const char *text)
+{
+	unsigned char lead = (unsigned char)*text;
+	size_t len = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 :
+		     lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < len; i++)
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+/* JSON is UTF-8, a guest's last words may be anything. NULL without memory. */
+static struct json_object *new_text(const char *text)
+{
+	char *clean = strdup(text);
+	struct json_object *string = NULL;
+
+	for (char *s = clean; s && *s;) {
+		size_t len = utf8_length(s);
+
+		if (!len)
+			*s = '?';
+		s += MAX(len, 1u);
+	}
+	if (clean)
+		string = json_object_new_string(clean);
+	free(clean);
+	return string;
+}
+
+static struct json_object *new_version(u32 version)
+{
+	char text[16];
+
+	if (!version)
+		return NULL;
+	snprintf(text, sizeof(text), "%u.%u", version >> 16, version & 0xffff);
+	return json_object_new_string(text);
+}
+
+static struct json_object *new_object(const struct result *r)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return NULL;
+	json_object_object_add(o, "candela", json_object_new_string(CANDELA_VERSION));
+	json_object_object_add(o, "reason", json_object_new_string(result_reason_name(r->reason)));
+	json_object_object_add(o, "status", json_object_new_int(r->status));
+	json_object_object_add(o, "detail", new_text(r->detail ? r->detail : ""));
+	json_object_object_add(o, "hyperv", r->hyperv && *r->hyperv ? new_text(r->hyperv) : NULL);
+	json_object_object_add(o, "vmbus", new_version(r->vmbus_version));
+	return o;
+}
+
+/* Writes text and a newline, and closes fd. 0 or -errno. */
+static int write_close(int fd, const char *text)
+{
+	int err = dprintf(fd, "%s\n", text) < 0 ? -errno : 0;
+
+	if (close(fd) && !err)
+		err = -errno;
+	return err;
+}
+
+static int write_in_place(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : write_close(fd, text);
+}
+
+static int replace(const char *path, const char *text)
+{
+	mode_t mask = umask(0);
+	char *temporary;
+	int fd, err;
+
+	umask(mask);
+	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+		return -ENOMEM;
+	fd = mkostemp(temporary, O_CLOEXEC);
+	err = fd < 0 ? -errno : 0;
+	/* mkostemp() makes it the user's alone; it shall be a file like any other. */
+	if (!err && fchmod(fd, 0666 & ~mask))
+		err = -errno;
+	if (fd >= 0) {
+		int write_err = write_close(fd, text);
+
+		err = err ? err : write_err;
+		if (!err && rename(temporary, path))
+			err = -errno;
+		if (err)
+			unlink(temporary);
+	}
+	free(temporary);
+	return err;
+}
+
+int result_write(const char *path, const struct result *r)
+{
+	struct json_object *o = new_object(r);
+	struct stat st;
+	const char *text = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+							      JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+	int err = -ENOMEM;
+
+	if (text && !stat(path, &st) && !S_ISREG(st.st_mode))
+		err = write_in_place(path, text);
+	else if (text)
+		err = replace(path, text);
+	json_object_put(o);
+	return err;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * --result FILE: how a run ended, as one JSON object for scripts. An exit status of 1 to 4 or 124
+ * may be a command's own; `reason` tells them apart. Keys, always all of them:
+ *
+ *	candela  the program's version
+ *	reason   "poweroff", "command", "debug-exit", "reboot", "panic", "timeout", "host", "usage",
+ *	         "signal"
+ *	status   the exit status
+ *	detail   one line for people, "" where there is nothing to say
+ *	hyperv   the back end: "kernel" or "user"; null where no guest was started
+ *	vmbus    the version the guest chose, such as "5.3"; null where it never connected
+ */
+#ifndef CLI_RESULT_H
+#define CLI_RESULT_H
+
+#include "base/types.h"
+#include "machine.h"
+
+struct result {
+	enum outcome_reason reason;
+	int status;
+	const char *detail;
+	u32 vmbus_version;  /* 0x00050003 for 5.3; 0: none */
+	const char *hyperv; /* "": none */
+};
+
+/* "poweroff", "command" ... */
+const char *result_reason_name(enum outcome_reason reason);
+
+/*
+ * Writes r to path. An old file is replaced as a whole or not at all; what is no regular file
+ * (/dev/stdout, a pipe) is written to. 0 or -errno.
+ */
+int result_write(const char *path, const struct result *r);
+
+#endif

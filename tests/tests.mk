@@ -34,8 +34,18 @@ $(foreach t,elf unpack bzimage cache,\
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
+PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
+	hyperv/time.c vmm/memory.c base/log.c
+$(eval $(call unit_test,hyperv/cpuid_test,hyperv/cpuid.c vmm/cpuid.c vmm/kvm.c))
+$(eval $(call unit_test,hyperv/time_test,hyperv/time.c))
+$(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
+$(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))
+$(eval $(call unit_test,hyperv/hypercall_test,$(PARTITION) hyperv/hypercall.c))
+$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c))
 include tests/bare/bare.mk
 # ---- vmbus
+$(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
+$(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
 $(eval $(call unit_test,vmbus/echo_test,$(FAKEGUEST)))
 # ---- devices
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
@@ -54,6 +64,7 @@ $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
+$(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 # ---- images

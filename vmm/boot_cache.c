@@ -101,7 +101,7 @@ static void cache_prune(int dir_fd)
 		if (!count++ || s.st_mtim.tv_sec < age.tv_sec ||
 		    (s.st_mtim.tv_sec == age.tv_sec && s.st_mtim.tv_nsec < age.tv_nsec)) {
 			age = s.st_mtim;
-			strcpy(oldest, e->d_name);
+			snprintf(oldest, sizeof(oldest), "%s", e->d_name);
 		}
 	}
 	closedir(dir);

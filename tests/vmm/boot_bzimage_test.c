@@ -157,6 +157,28 @@ static void vmlinux_without_note_starts_by_itself(void **state)
 	assert_int_equal(r->state.regs.rip, MiB(4) + 0x200);
 }
 
+/* Its offsets lead out of the unpacked bytes, not out of a file. */
+static void hostile_vmlinux_starts_by_itself(void **state)
+{
+	static const u64 offsets[] = { KiB(32), MiB(64), ~0ull - 8 };
+	static u8 hostile[KiB(32)];
+	struct boot_run *r = *state;
+
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(offsets); i++) {
+		u64 len;
+
+		image_elf(&image);
+		if (i % 2)
+			image_ehdr(&image)->e_phoff = offsets[i / 2];
+		else
+			image_phdr(&image, 1)->p_offset = offsets[i / 2];
+		len = image_gzip(&image, hostile, sizeof(hostile));
+		image_bzimage(&image, hostile, len);
+		assert_int_equal(boot_run(r, &image), 0);
+		assert_int_equal(r->state.regs.rip, MiB(4) + 0x200);
+	}
+}
+
 static void damaged_payload_is_said(void **state)
 {
 	struct boot_run *r = *state;
@@ -267,6 +289,7 @@ int main(void)
 		TEST(low_4_gib_are_mapped_one_to_one),
 		TEST(zero_page_tells_all),
 		TEST(vmlinux_without_note_starts_by_itself),
+		TEST(hostile_vmlinux_starts_by_itself),
 		TEST(damaged_payload_is_said),
 		TEST(limits_of_the_header_hold),
 		TEST(old_kernels_are_refused),

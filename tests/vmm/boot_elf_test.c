@@ -287,6 +287,25 @@ static void absurd_notes_end_the_walk(void **state)
 	boot_run_refused(r, &image, "ends within its notes");
 }
 
+/* A PVH note whose value would lie behind all that is read of notes. */
+static void note_behind_the_last_byte_is_none(void **state)
+{
+	struct boot_run *r = *state;
+	u32 size = KiB(16), last = size - 16;
+	u8 *notes = image.bytes + KiB(32);
+	Elf64_Nhdr filler = { .n_namesz = 4, .n_descsz = last - 16 };
+	Elf64_Nhdr pvh = { .n_namesz = 4, .n_descsz = 8, .n_type = PVH_NOTE_PHYS32_ENTRY };
+
+	image_elf(&image);
+	memcpy(notes, &filler, sizeof(filler));
+	memcpy(notes + last, &pvh, sizeof(pvh));
+	memcpy(notes + last + sizeof(pvh), "Xen", 4);
+	image_phdr(&image, 1)->p_offset = KiB(32);
+	image_phdr(&image, 1)->p_filesz = size;
+	image.size = KiB(32) + size;
+	boot_run_refused(r, &image, "no PVH note");
+}
+
 static void little_memory_is_refused(void **state)
 {
 	struct boot_run *r = *state;
@@ -347,6 +366,7 @@ int main(void)
 		TEST(too_many_segments_are_refused),
 		TEST(entry_outside_is_refused),
 		TEST(absurd_notes_end_the_walk),
+		TEST(note_behind_the_last_byte_is_none),
 		TEST(little_memory_is_refused),
 		TEST(what_is_no_file_is_refused),
 		TEST(mutated_files_end_in_a_status),

@@ -16,9 +16,8 @@
 /*
  * Builds the segment (cpio "newc", Documentation/driver-api/early-userspace/buffer-format.rst) for
  * count arguments, at least one: malloc'ed bytes, the caller's, in *segment, a multiple of 4 long.
- * In the initrd it must start at a multiple of 4, zeros before it are fine; before the user's
- * initrd works with every compression of that. 0, -EINVAL without arguments, -E2BIG past
- * GUEST_COMMAND_MAX, -ENOMEM. Pure.
+ * It belongs before the user's initrd: the kernel's LZ4 decoder takes what follows its stream for
+ * more of it. 0, -EINVAL without arguments, -E2BIG past GUEST_COMMAND_MAX, -ENOMEM. Pure.
  */
 int guest_command_build(char *const *argv, unsigned count, void **segment, size_t *size);
 

@@ -34,8 +34,7 @@ char **command_split(char *text, size_t len)
 	return argv;
 }
 
-/* Bytes go out as they are: no CR for LF, no echo, no signals from input. */
-static int tty_open(void)
+int command_open(void)
 {
 	int fd = open(COMMAND_TTY, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios raw;
@@ -43,6 +42,7 @@ static int tty_open(void)
 	if (fd < 0 || tcgetattr(fd, &raw))
 		report_failure("the second serial port (%s) is not there: %s", COMMAND_TTY,
 			       strerror(errno));
+	/* No CR for LF, no echo, no signals from input. */
 	cfmakeraw(&raw);
 	cfsetspeed(&raw, B115200);
 	raw.c_cflag |= CLOCAL;
@@ -82,9 +82,8 @@ static int status_of(int wait_status)
 	return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-int command_run(char **argv)
+int command_run(int tty, char **argv)
 {
-	int tty = tty_open();
 	pid_t pid = fork(), ended;
 	int status;
 
@@ -92,7 +91,6 @@ int command_run(char **argv)
 		report_failure("cannot start the command: %s", strerror(errno));
 	if (!pid)
 		command_exec(tty, argv);
-	close(tty);
 	do {
 		ended = wait(&status);
 	} while (ended != pid && (ended > 0 || errno == EINTR));
@@ -116,10 +114,8 @@ static bool children_gone(unsigned ms)
 	return false;
 }
 
-void command_finish(void)
+void command_finish(int tty)
 {
-	int tty;
-
 	/* Everything that is left is a child of PID 1 or of one of them. */
 	kill(-1, SIGTERM);
 	kill(-1, SIGCONT);
@@ -127,9 +123,6 @@ void command_finish(void)
 		kill(-1, SIGKILL);
 		children_gone(TERM_MS);
 	}
-	tty = open(COMMAND_TTY, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (tty < 0)
-		return;
 	tcdrain(tty);
 	close(tty);
 }

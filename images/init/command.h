@@ -16,12 +16,18 @@
 char **command_split(char *text, size_t len);
 
 /*
+ * Opens the tty so that bytes leave it as they are. It stays open until command_finish(): the
+ * kernel throws away what a tty nobody has open could not send in 30 s.
+ */
+int command_open(void);
+
+/*
  * Runs argv with its output on the tty and waits for its end, as PID 1 does: orphans are reaped.
  * Its status as a shell says it: 0 to 255, 128 + signal, 126 or 127 where it cannot be executed.
  */
-int command_run(char **argv);
+int command_run(int tty, char **argv);
 
 /* Ends every other process, then waits until the tty has sent all. */
-void command_finish(void);
+void command_finish(int tty);
 
 #endif

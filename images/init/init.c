@@ -182,7 +182,7 @@ static void system_prepare(void)
 int main(int argc, char **argv)
 {
 	char **command;
-	int status;
+	int tty, status;
 
 	if (getpid() != 1)
 		return modules_helper(argc, argv);
@@ -191,8 +191,9 @@ int main(int argc, char **argv)
 	descriptors_fill();
 	command = command_read();
 	system_prepare();
-	status = command_run(command);
-	command_finish();
+	tty = command_open();
+	status = command_run(tty, command);
+	command_finish(tty);
 	disks_release();
 	report_status(status);
 	report_poweroff();

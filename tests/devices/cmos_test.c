@@ -69,7 +69,7 @@ static void test_time(void **state)
 	assert_true(read >= before && read <= after);
 }
 
-/* Registers of one sequence are of one moment, and the next sequence has a new one. */
+/* Registers of one sequence are of one moment. */
 static void test_moment(void **state)
 {
 	const struct timespec wait = { .tv_sec = 1, .tv_nsec = 100000000 };
@@ -80,12 +80,27 @@ static void test_moment(void **state)
 	first = get(0);
 	for (unsigned i = 0; i < 1000; i++)
 		assert_int_equal(get(0), first);
-	nanosleep(&wait, NULL);
-	get(0x0a);
-	assert_int_not_equal(get(0), first);
-	first = get(0);
+	/* No sequence lasts that long. */
 	nanosleep(&wait, NULL);
 	assert_int_not_equal(get(0), first);
+}
+
+/* Register A starts a new one: then the second is the host's, to the point. */
+static void test_sequence_is_exact(void **state)
+{
+	const struct timespec wait = { .tv_nsec = 20000000 };
+
+	(void)state;
+	for (unsigned i = 0; i < 60; i++) {
+		time_t before = time(NULL), after;
+		int second;
+
+		get(0x0a);
+		second = binary(get(0));
+		after = time(NULL);
+		assert_true(second == before % 60 || second == after % 60);
+		nanosleep(&wait, NULL);
+	}
 }
 
 static void test_status_registers(void **state)
@@ -135,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sequence_is_exact, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time_cannot_be_set, setup, teardown),

@@ -87,6 +87,7 @@ static const char modules_dep[] =
 	"kernel/drivers/hv/hv_vmbus.ko.xz:\n"
 	"kernel/drivers/scsi/hv_storvsc.ko.xz: kernel/drivers/scsi/scsi_mod.ko.xz\n"
 	"no colon here ext4.ko\n"
+	"kernel/fs/ext4.kox:\n"
 	"kernel/crypto/crc32c-intel.ko:\n"
 	"kernel/fs/ext4/ext4.ko.zst: kernel/fs/jbd2/jbd2.ko.zst";
 

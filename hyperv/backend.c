@@ -12,8 +12,8 @@ int backend_filter_msrs(struct hyperv *hv, const struct backend_msrs *rows, unsi
 	/* A clear bit sends the MSR to user space. */
 	static u8 none[BACKEND_MSRS_MAX / 8];
 	struct kvm_msr_filter filter = { .flags = KVM_MSR_FILTER_DEFAULT_ALLOW };
-	int err = kvm_enable_cap(hv->vm->fd, KVM_CAP_X86_USER_SPACE_MSR,
-				 KVM_MSR_EXIT_REASON_FILTER);
+	int err =
+		kvm_enable_cap(hv->vm->fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
 
 	if (err)
 		return err;

@@ -82,8 +82,7 @@ static int kernel_bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
 {
 	int err = backend_bind_irqfd(vp, sint, fd);
 
-	return err ? err :
-		     irq_route_hv_sint(&vp->hv->vm->irq, vp->sint[sint].gsi, vp->index, sint);
+	return err ? err : irq_route_hv_sint(&vp->hv->vm->irq, vp->sint[sint].gsi, vp->index, sint);
 }
 
 static int kernel_change_sint(struct hyperv_vp *vp, u32 sint)

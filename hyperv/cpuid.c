@@ -93,9 +93,9 @@ struct cpuid_features cpuid_policy(enum hyperv_choice backend, const struct cpui
 					.privileges_high = words[PRIVILEGES_HIGH],
 					.features = words[FEATURES],
 					.hints = words[HINTS],
-					.spin_retries = backend == HYPERV_USER ?
-								HV_SPIN_NEVER_NOTIFY :
-								limit->spin_retries };
+					.spin_retries = backend == HYPERV_USER
+								? HV_SPIN_NEVER_NOTIFY
+								: limit->spin_retries };
 }
 
 static struct kvm_cpuid_entry2 vendor_leaf(void)
@@ -115,9 +115,7 @@ int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_ma
 	const struct kvm_cpuid_entry2 leaves[] = {
 		vendor_leaf(),
 		{ .function = HV_CPUID_INTERFACE, .eax = HV_INTERFACE },
-		{ .function = HV_CPUID_VERSION,
-		  .eax = VERSION_BUILD,
-		  .ebx = VERSION_MAJOR_MINOR },
+		{ .function = HV_CPUID_VERSION, .eax = VERSION_BUILD, .ebx = VERSION_MAJOR_MINOR },
 		{ .function = HV_CPUID_FEATURES,
 		  .eax = f->privileges,
 		  .ebx = f->privileges_high,

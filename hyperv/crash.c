@@ -43,8 +43,8 @@ static void report(struct hyperv *hv, u64 ctl)
 bool crash_read(struct hyperv *hv, u32 msr, u64 *value)
 {
 	pthread_mutex_lock(&hv->lock);
-	*value = msr == HV_MSR_CRASH_CTL ? HV_CRASH_NOTIFY | HV_CRASH_NOTIFY_MSG :
-					   hv->crash_param[msr - HV_MSR_CRASH_P0];
+	*value = msr == HV_MSR_CRASH_CTL ? HV_CRASH_NOTIFY | HV_CRASH_NOTIFY_MSG
+					 : hv->crash_param[msr - HV_MSR_CRASH_P0];
 	pthread_mutex_unlock(&hv->lock);
 	return true;
 }

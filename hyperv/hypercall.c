@@ -72,8 +72,8 @@ static u16 input_read(const struct hyperv *hv, const struct call *c, u64 control
 	}
 	if (input % 8 || input % HV_PAGE_SIZE + c->input_size > HV_PAGE_SIZE)
 		return HV_STATUS_INVALID_ALIGNMENT;
-	return gmem_read(hv->mem, input, buf, c->input_size) ? HV_STATUS_INVALID_PARAMETER :
-							       HV_STATUS_SUCCESS;
+	return gmem_read(hv->mem, input, buf, c->input_size) ? HV_STATUS_INVALID_PARAMETER
+							     : HV_STATUS_SUCCESS;
 }
 
 static u16 run(struct hyperv_vp *vp, u64 control, u64 input, u64 output)

@@ -120,37 +120,6 @@ static void hooks_install(struct hyperv *hv)
 
 /* ---- Life ---------------------------------------------------------------------------------------- */
 
-int hyperv_setup(struct hyperv *hv, const struct gmem *mem, const struct hyperv_backend *backend,
-		 unsigned vp_count)
-{
-	hv->mem = mem;
-	hv->backend = backend;
-	hv->vp = calloc(vp_count, sizeof(*hv->vp));
-	if (!hv->vp)
-		return -ENOMEM;
-	hv->vp_count = vp_count;
-	pthread_mutex_init(&hv->lock, NULL);
-	ports_init(&hv->ports);
-	for (unsigned i = 0; i < vp_count; i++) {
-		hv->vp[i].hv = hv;
-		hv->vp[i].index = i;
-		synic_vp_init(&hv->vp[i]);
-	}
-	return 0;
-}
-
-void hyperv_teardown(struct hyperv *hv)
-{
-	if (!hv->vp)
-		return;
-	for (unsigned i = 0; i < hv->vp_count; i++)
-		synic_vp_fini(&hv->vp[i]);
-	ports_fini(&hv->ports);
-	pthread_mutex_destroy(&hv->lock);
-	free(hv->vp);
-	hv->vp = NULL;
-}
-
 /* The back end for choice, or NULL with a sentence for the user. */
 static const struct hyperv_backend *backend_choose(int kvm_fd, enum hyperv_choice choice,
 						   char *error, size_t size)
@@ -219,8 +188,8 @@ int hyperv_cpuid(struct hyperv *hv, struct cpuid *t)
 {
 	const struct kvm_cpuid_entry2 *power = cpuid_find(t, 0x80000007, 0);
 
-	hv->offered = cpuid_policy(hv->backend->id, &hv->limit,
-				   power && power->edx & INVARIANT_TSC);
+	hv->offered =
+		cpuid_policy(hv->backend->id, &hv->limit, power && power->edx & INVARIANT_TSC);
 	return cpuid_add_leaves(t, &hv->offered, LAYOUT_CPUS_MAX);
 }
 

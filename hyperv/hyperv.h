@@ -48,7 +48,7 @@ int hyperv_cpuid(struct hyperv *hv, struct cpuid *t);
 /* Prepares one VP after its vcpu_init(). 0 or -errno. */
 int hyperv_vp_init(struct hyperv *hv, struct vcpu *vcpu);
 
-/* The last crash report; valid after hooks.end with VM_END_PANIC. */
+/* The last crash report; of use after hooks.end with VM_END_PANIC and vm_stop(). */
 const struct hyperv_crash *hyperv_crash_report(const struct hyperv *hv);
 
 /*

@@ -129,10 +129,12 @@ struct hyperv {
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_crash crash;
 
-	struct log_guest bad_msr, bad_hypercall;
+	struct log_guest bad_msr, bad_hypercall, auto_eoi;
 };
 
-/* Makes an interface of vp_count VPs without any VM behind it: for hyperv_init() and tests. */
+/* ---- partition.c: the above without any VM behind it, for hyperv_init() and tests ---------------- */
+
+/* *hv zeroed. 0 or -ENOMEM; hyperv_teardown() is fine in either case. */
 int hyperv_setup(struct hyperv *hv, const struct gmem *mem, const struct hyperv_backend *backend,
 		 unsigned vp_count);
 void hyperv_teardown(struct hyperv *hv);

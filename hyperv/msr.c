@@ -182,8 +182,8 @@ static bool write_vp_assist_page(struct hyperv_vp *vp, u32 msr, u64 value)
 	const u32 no_lazy_eoi = 0;
 
 	(void)msr;
-	if (value & HV_MSR_PAGE_ENABLE && gmem_write(vp->hv->mem, value & HV_MSR_PAGE_GPA,
-						     &no_lazy_eoi, sizeof(no_lazy_eoi)))
+	if (value & HV_MSR_PAGE_ENABLE &&
+	    gmem_write(vp->hv->mem, value & HV_MSR_PAGE_GPA, &no_lazy_eoi, sizeof(no_lazy_eoi)))
 		return false;
 	vp->vp_assist = value;
 	return true;
@@ -284,8 +284,8 @@ static const struct msr_row {
 	{ HV_MSR_VP_RUNTIME, HV_MSR_VP_RUNTIME, HV_ACCESS_VP_RUNTIME, 0, read_vp_runtime, NULL },
 	{ HV_MSR_TIME_REF_COUNT, HV_MSR_TIME_REF_COUNT, HV_ACCESS_TIME_REF_COUNT, 0,
 	  read_time_ref_count, NULL },
-	{ HV_MSR_REFERENCE_TSC, HV_MSR_REFERENCE_TSC, HV_ACCESS_REFERENCE_TSC, 0,
-	  read_partition, write_reference_tsc },
+	{ HV_MSR_REFERENCE_TSC, HV_MSR_REFERENCE_TSC, HV_ACCESS_REFERENCE_TSC, 0, read_partition,
+	  write_reference_tsc },
 	{ HV_MSR_TSC_FREQUENCY, HV_MSR_APIC_FREQUENCY, HV_ACCESS_FREQUENCIES, 0, read_frequency,
 	  NULL },
 	/* Linux writes it whatever its privileges are. */
@@ -333,7 +333,7 @@ bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value)
 	bool ok = r && r->write && r->write(vp, msr, value);
 
 	if (!ok)
-		log_guest(&vp->hv->bad_msr, "VP %u: write of 0x%llx to MSR 0x%x refused",
-			  vp->index, (unsigned long long)value, msr);
+		log_guest(&vp->hv->bad_msr, "VP %u: write of 0x%llx to MSR 0x%x refused", vp->index,
+			  (unsigned long long)value, msr);
 	return ok;
 }

@@ -16,14 +16,15 @@ struct hyperv;
  * Returns an HV_STATUS (tlfs.h): HV_STATUS_SUCCESS, or HV_STATUS_INSUFFICIENT_BUFFERS where the
  * inbox is full and the guest should try again.
  */
-typedef u16 (*ports_message_fn)(void *ctx, u32 connection_id, u32 type, const void *payload, u32 size);
+typedef u16 (*ports_message_fn)(void *ctx, u32 connection_id, u32 type, const void *payload,
+				u32 size);
 
 /* Adds a message port; before vm_start(). 0, -EEXIST, -ENOSPC. Main thread. */
 int ports_add_message(struct hyperv *hv, u32 connection_id, ports_message_fn receive, void *ctx);
 
 /*
- * Signals to connection_id (24 bits, not 0) write fd, an eventfd that stays the caller's. 0,
- * -EEXIST, -ENOSPC or -errno from the kernel. Any thread but a vCPU's; control path.
+ * Signals to connection_id (24 bits, not 0; else -EINVAL) write fd, an eventfd that stays the
+ * caller's. 0, -EEXIST, -ENOSPC or -errno from the kernel. Any thread but a vCPU's; control path.
  */
 int ports_bind_event(struct hyperv *hv, u32 connection_id, int fd);
 

@@ -149,12 +149,9 @@ int synic_prepare_sint(struct hyperv_vp *vp, u32 sint)
 	return err;
 }
 
-static void raise_sint(struct hyperv_vp *vp, u32 sint)
+static int sint_fd(const struct hyperv_vp *vp, u32 sint)
 {
-	int fd = atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
-
-	if (fd >= 0)
-		eventfd_write(fd, 1);
+	return atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
 }
 
 /* Steps 1 to 3 above. */
@@ -209,7 +206,7 @@ int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, cons
 	err = post(vp, sint, type, payload, len);
 	pthread_mutex_unlock(&vp->lock);
 	if (!err)
-		raise_sint(vp, sint);
+		eventfd_write(sint_fd(vp, sint), 1);
 	return err;
 }
 
@@ -218,16 +215,18 @@ int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag)
 	struct hv_event_page *page;
 	struct hyperv_vp *vp;
 	u32 bit = 1u << flag % 32;
+	int fd;
 
 	if (vp_index >= hv->vp_count || sint >= HV_SINTS || flag >= HV_EVENT_FLAGS)
 		return -EINVAL;
 	vp = &hv->vp[vp_index];
 	page = atomic_load_explicit(&vp->events, memory_order_acquire);
-	if (!page)
+	fd = sint_fd(vp, sint);
+	if (!page || fd < 0)
 		return -ENODEV;
 	/* A flag already set has had its interrupt, which the guest has not looked after yet. */
 	if (!(__atomic_fetch_or(&page->flags[sint][flag / 32], bit, __ATOMIC_SEQ_CST) & bit))
-		raise_sint(vp, sint);
+		eventfd_write(fd, 1);
 	return 0;
 }
 

@@ -19,14 +19,16 @@ struct hyperv;
  * Puts a message of `type` with len (0..SYNIC_MESSAGE_PAYLOAD_MAX) bytes into the VP's slot of sint
  * and raises it. 0; -EAGAIN where the slot still holds one (MessagePending is set: the slot-free
  * callback follows); -ENODEV where the guest has not enabled SynIC, SIMP or that VP; -EINVAL for
- * arguments out of range. Any thread.
+ * arguments out of range; another -errno where a first message to a SINT finds the host short of
+ * descriptors or interrupt routes. Any thread but a vCPU's.
  */
 int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, const void *payload,
 		       u32 len);
 
 /*
  * Sets event flag 0..SYNIC_EVENT_FLAGS-1 of sint and raises it where it was clear. 0, -ENODEV,
- * -EINVAL as above. Any thread, no lock, no allocation.
+ * -EINVAL as above; -ENODEV also for a sint other than 2 that never had a message. Any thread, no
+ * lock, no allocation.
  */
 int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag);
 

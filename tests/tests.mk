@@ -46,7 +46,8 @@ include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
 $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
-$(eval $(call unit_test,vmbus/echo_test,$(FAKEGUEST)))
+$(foreach t,gpadl connection channel threads echo,\
+	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 # ---- devices
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
@@ -55,6 +56,8 @@ $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
+NETVSP := devices/netvsp.c devices/netvsp_rx.c devices/netvsp_tx.c devices/rndis.c devices/rndis_oid.c
+$(eval $(call unit_test,devices/netvsp_test,$(NETVSP) $(FAKEGUEST)))
 NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c \
 	devices/backend/nic_user.c base/loop.c base/log.c
 $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-lslirp -lglib-2.0))
@@ -64,6 +67,7 @@ $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
+$(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
 $(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))

@@ -44,9 +44,8 @@ static u16 receive(void *ctx, u32 connection_id, u32 type, const void *payload, 
 
 	if (type != CHANNEL_MESSAGE)
 		return HV_STATUS_SUCCESS;
-	return vmbus_receive(p->bus, connection_id, payload, size) ?
-		       HV_STATUS_INSUFFICIENT_BUFFERS :
-		       HV_STATUS_SUCCESS;
+	return vmbus_receive(p->bus, connection_id, payload, size) ? HV_STATUS_INSUFFICIENT_BUFFERS
+								   : HV_STATUS_SUCCESS;
 }
 
 static void slot_free(void *ctx, u32 vp_index, u32 sint)

@@ -20,10 +20,10 @@ void bare_print(const char *text);
 _Noreturn void bare_pass(void);
 _Noreturn void bare_fail(uint32_t line, const char *what);
 
-#define CHECK(condition)                                       \
-	do {                                                   \
-		if (!(condition))                              \
-			bare_fail(__LINE__, #condition);       \
+#define CHECK(condition)                                 \
+	do {                                             \
+		if (!(condition))                        \
+			bare_fail(__LINE__, #condition); \
 	} while (0)
 
 /* ---- The processor -------------------------------------------------------------------------------- */

@@ -161,7 +161,9 @@ static void create_vcpu(struct host *h)
 
 static void load(struct host *h, const char *guest)
 {
-	struct boot_config config = { .kernel_name = guest, .cmdline = "", .cache_fd = -1, .cpus = 1 };
+	struct boot_config config = {
+		.kernel_name = guest, .cmdline = "", .cache_fd = -1, .cpus = 1
+	};
 	struct boot_state state = { 0 };
 	int fd = h->vm.vcpu[0].fd;
 	char path[256];
@@ -297,16 +299,16 @@ static void run_reset(enum hyperv_choice choice)
 
 /* ---- The table ------------------------------------------------------------------------------------- */
 
-#define ON_BOTH(name, call_user, call_kernel)       \
-	static void name##_on_user(void **state)    \
-	{                                           \
-		(void)state;                        \
-		call_user;                          \
-	}                                           \
-	static void name##_on_kernel(void **state)  \
-	{                                           \
-		(void)state;                        \
-		call_kernel;                        \
+#define ON_BOTH(name, call_user, call_kernel)      \
+	static void name##_on_user(void **state)   \
+	{                                          \
+		(void)state;                       \
+		call_user;                         \
+	}                                          \
+	static void name##_on_kernel(void **state) \
+	{                                          \
+		(void)state;                       \
+		call_kernel;                       \
 	}
 
 #define PASSES(name) \

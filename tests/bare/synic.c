@@ -58,7 +58,8 @@ static bool flag_take(void)
 	uint32_t bit = 1u << BARE_FLAG % 32;
 
 	return __atomic_fetch_and(&events.flags[BARE_SINT][BARE_FLAG / 32], ~bit,
-				  __ATOMIC_SEQ_CST) & bit;
+				  __ATOMIC_SEQ_CST) &
+	       bit;
 }
 
 static void check_doorbell(void)

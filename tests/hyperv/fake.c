@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/hyperv/fake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include <cmocka.h>
+
+/* In place of vmm/vm.c and vmm/vcpu.c. */
+void vm_report_end(struct vm *vm, enum vm_end why, u64 value)
+{
+	struct fake *f = container_of(vm, struct fake, vm);
+
+	(void)value;
+	f->ended = (int)why;
+}
+
+int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	struct fake *f = container_of(vcpu->vm, struct fake, vm);
+
+	(void)msr;
+	*value = f->tsc;
+	return 0;
+}
+
+static struct fake *fake_of(struct hyperv *hv)
+{
+	return container_of(hv, struct fake, hv);
+}
+
+static int bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
+{
+	(void)sint, (void)fd;
+	return fake_of(vp->hv)->fail;
+}
+
+static int change_sint(struct hyperv_vp *vp, u32 sint)
+{
+	(void)sint;
+	fake_of(vp->hv)->changes++;
+	return 0;
+}
+
+static int bind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	(void)connection_id, (void)fd;
+	fake_of(hv)->events += !fake_of(hv)->fail;
+	return fake_of(hv)->fail;
+}
+
+static int unbind_event(struct hyperv *hv, u32 connection_id, int fd)
+{
+	(void)connection_id, (void)fd;
+	fake_of(hv)->events--;
+	return 0;
+}
+
+static void fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
+{
+	memset(page, 0xc3, HV_PAGE_SIZE);
+}
+
+static const struct hyperv_backend fake_backend = {
+	.name = "fake",
+	.id = HYPERV_USER,
+	.bind_sint = bind_sint,
+	.change_sint = change_sint,
+	.bind_event = bind_event,
+	.unbind_event = unbind_event,
+	.fill_hypercall_page = fill_hypercall_page,
+};
+
+void fake_init(struct fake *f)
+{
+	*f = (struct fake){ .ended = -1 };
+	assert_int_equal(gmem_init(&f->mem, FAKE_RAM), 0);
+	assert_int_equal(hyperv_setup(&f->hv, &f->mem, &fake_backend, FAKE_VPS), 0);
+	f->hv.vm = &f->vm;
+	f->hv.offered = (struct cpuid_features){ .privileges = ~0u, .features = ~0u };
+	time_start(&f->hv.time, FAKE_TSC_KHZ, 0);
+	for (unsigned i = 0; i < FAKE_VPS; i++) {
+		f->vcpu[i] = (struct vcpu){ .vm = &f->vm, .index = i };
+		f->hv.vp[i].vcpu = &f->vcpu[i];
+	}
+}
+
+void fake_fini(struct fake *f)
+{
+	hyperv_teardown(&f->hv);
+	gmem_fini(&f->mem);
+}
+
+u64 fake_raised(struct fake *f, u32 vp, u32 sint)
+{
+	int fd = atomic_load(&f->hv.vp[vp].sint[sint].irq_fd);
+	eventfd_t n = 0;
+
+	if (fd >= 0 && eventfd_read(fd, &n))
+		n = 0;
+	return n;
+}

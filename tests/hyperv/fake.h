@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A partition on plain memory: no KVM, a back end that only notes what it was asked. */
+#ifndef TESTS_HYPERV_FAKE_H
+#define TESTS_HYPERV_FAKE_H
+
+#include "hyperv/internal.h"
+#include "vmm/vcpu.h"
+
+#define FAKE_VPS 2
+#define FAKE_RAM MiB(1)
+#define FAKE_TSC_KHZ 2000000u
+
+struct fake {
+	struct vm vm; /* its end is reported here */
+	struct gmem mem;
+	struct hyperv hv;
+	struct vcpu vcpu[FAKE_VPS];
+	u64 tsc; /* what the guest's TSC reads */
+	int ended; /* enum vm_end, -1: not */
+	unsigned changes; /* of SINTs */
+	unsigned events; /* bound */
+	int fail; /* what the next bind returns */
+};
+
+/* Everything is offered, reference time starts at 0 with TSC 0. */
+void fake_init(struct fake *f);
+void fake_fini(struct fake *f);
+
+/* Interrupts raised on (vp, sint) since the last call. */
+u64 fake_raised(struct fake *f, u32 vp, u32 sint);
+
+#endif

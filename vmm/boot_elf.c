@@ -127,6 +127,27 @@ static bool entry_is_loaded(const struct boot_elf *elf)
 	return false;
 }
 
+void boot_elf_trim(u8 *file, u64 size)
+{
+	const Elf64_Ehdr *e = (const Elf64_Ehdr *)file;
+	Elf64_Phdr *p;
+
+	if (size < sizeof(*e) || e->e_phoff % sizeof(u64) || e->e_phoff > size ||
+	    e->e_phnum * sizeof(*p) > size - e->e_phoff)
+		return;
+	p = (Elf64_Phdr *)(file + e->e_phoff);
+	for (unsigned i = 0; i < e->e_phnum; i++) {
+		const u8 *data;
+
+		if (p[i].p_type != PT_LOAD || p[i].p_offset > size ||
+		    p[i].p_filesz > size - p[i].p_offset)
+			continue;
+		data = file + p[i].p_offset;
+		while (p[i].p_filesz && !data[p[i].p_filesz - 1])
+			p[i].p_filesz--;
+	}
+}
+
 bool boot_elf_probe(const u8 *head, size_t len)
 {
 	return len >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG);
@@ -163,8 +184,9 @@ static int segment_load(struct boot *b, const struct boot_blob *file, const Elf6
 
 	if (err)
 		return boot_fail_read(b, err, "a segment");
-	memset(to + p->p_filesz, 0, p->p_memsz - p->p_filesz);
-	return 0;
+	if (p->p_memsz > p->p_filesz)
+		err = gmem_zero(b->mem, p->p_paddr + p->p_filesz, p->p_memsz - p->p_filesz);
+	return err;
 }
 
 int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf)

@@ -78,6 +78,7 @@ int boot_vmlinux_open(struct boot *b, u64 offset, u64 len, struct boot_blob *vml
 	err = payload_unpack(b, offset, len, size, &unpacked);
 	if (err)
 		return err;
+	boot_elf_trim(unpacked, size);
 	boot_cache_store(b->config->cache_fd, &b->kernel_stat, unpacked, size);
 	vmlinux->data = unpacked;
 	return 0;

@@ -100,3 +100,19 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, u64 len)
 	memcpy(p, buf, len);
 	return 0;
 }
+
+int gmem_zero(const struct gmem *m, gpa_t gpa, u64 len)
+{
+	u8 *p = gmem_range(m, gpa, len);
+	u64 head = MIN(-gpa % GUEST_PAGE_SIZE, len), pages = (len - head) / GUEST_PAGE_SIZE;
+	u64 tail = head + pages * GUEST_PAGE_SIZE;
+
+	if (!p)
+		return -EFAULT;
+	/* Private anonymous pages come back as zeros. */
+	if (pages && madvise(p + head, tail - head, MADV_DONTNEED))
+		memset(p + head, 0, tail - head);
+	memset(p, 0, head);
+	memset(p + tail, 0, len - tail);
+	return 0;
+}

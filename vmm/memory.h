@@ -51,4 +51,7 @@ void *gmem_range(const struct gmem *m, gpa_t gpa, u64 len);
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, u64 len);
 int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, u64 len);
 
+/* Zeroes RAM; whole pages are given back to the host instead of written. 0 or -EFAULT. */
+int gmem_zero(const struct gmem *m, gpa_t gpa, u64 len);
+
 #endif

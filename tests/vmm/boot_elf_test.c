@@ -2,6 +2,7 @@
 #include "tests/vmm/boot_image.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "vmm/boot_pvh_proto.h"
@@ -327,6 +328,43 @@ static void what_is_no_file_is_refused(void **state)
 	assert_string_equal(r->error, "test");
 }
 
+static void trimming_takes_the_zeros_at_the_end(void **state)
+{
+	struct boot_run *r = *state;
+
+	image_elf(&image);
+	memset(image.bytes + IMAGE_DATA_OFFSET + 0x2000, 0, 0x1000);
+	boot_elf_trim(image.bytes, image.size);
+	assert_in_range(image_phdr(&image, 0)->p_filesz, 0x1f00, 0x2000);
+	assert_int_equal(image_phdr(&image, 0)->p_memsz, IMAGE_MEMORY);
+	assert_int_equal(boot_run(r, &image), 0);
+	for (u64 n = 0x2000; n < IMAGE_MEMORY; n++)
+		assert_int_equal(*(u8 *)gmem_range(&r->mem, IMAGE_LOAD + n, 1), 0);
+	assert_int_equal(*(u8 *)gmem_range(&r->mem, IMAGE_LOAD + 0x1eff, 1), image_byte(0x1eff));
+	memset(image.bytes + IMAGE_DATA_OFFSET, 0, IMAGE_DATA);
+	boot_elf_trim(image.bytes, image.size);
+	assert_int_equal(image_phdr(&image, 0)->p_filesz, 0);
+}
+
+/* On memory of just that size, so that the sanitizer sees what is read beyond it. */
+static void trimming_stays_inside(void **state)
+{
+	u64 seed = 0xda942042e4dd58b5;
+
+	(void)state;
+	for (unsigned i = 0; i < 4000; i++) {
+		u8 *file;
+
+		image_elf(&image);
+		image_mutate(&image, 0, IMAGE_NOTES_OFFSET, &seed);
+		file = malloc(image.size + 1);
+		assert_non_null(file);
+		memcpy(file, image.bytes, image.size);
+		boot_elf_trim(file, image.size);
+		free(file);
+	}
+}
+
 /* Whatever the headers say: a status, and our own structures untouched where it is bad. */
 static void mutated_files_end_in_a_status(void **state)
 {
@@ -369,6 +407,8 @@ int main(void)
 		TEST(note_behind_the_last_byte_is_none),
 		TEST(little_memory_is_refused),
 		TEST(what_is_no_file_is_refused),
+		TEST(trimming_takes_the_zeros_at_the_end),
+		TEST(trimming_stays_inside),
 		TEST(mutated_files_end_in_a_status),
 	};
 

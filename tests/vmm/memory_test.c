@@ -99,6 +99,29 @@ static void copies_are_all_or_nothing(void **state)
 	gmem_fini(&m);
 }
 
+/* Every kind of start and end, around whole pages. */
+static void zeroing_ends_where_it_should(void **state)
+{
+	static const u64 edges[] = { 0, 1, 4095, 4096, 4097, 8191, 8192, 12288, 16383 };
+	struct gmem m;
+
+	(void)state;
+	assert_int_equal(gmem_init(&m, MiB(16)), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(edges); i++)
+		for (unsigned j = i + 1; j < ARRAY_SIZE(edges); j++) {
+			u8 *p = gmem_range(&m, 0, 16384);
+
+			memset(p, 0xa5, 16384);
+			assert_int_equal(gmem_zero(&m, edges[i], edges[j] - edges[i]), 0);
+			for (u64 n = 0; n < 16384; n++)
+				assert_int_equal(p[n], n >= edges[i] && n < edges[j] ? 0 : 0xa5);
+		}
+	assert_int_equal(gmem_zero(&m, MiB(16) - 1, 2), -EFAULT);
+	assert_int_equal(gmem_zero(&m, 4096, ~0ull), -EFAULT);
+	assert_int_equal(gmem_zero(&m, 0, 0), -EFAULT);
+	gmem_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +131,7 @@ int main(void)
 		cmocka_unit_test(big_ram_leaves_the_hole),
 		cmocka_unit_test(ranges_cannot_wrap),
 		cmocka_unit_test(copies_are_all_or_nothing),
+		cmocka_unit_test(zeroing_ends_where_it_should),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,18 @@ static void flush_runs_after_work_and_once(void **state)
 	assert_string_equal(t->text, "wff");
 }
 
+static void a_flush_asked_for_between_turns_does_not_wait(void **state)
+{
+	struct trace *t = *state;
+	struct node f = { .t = t, .name = 'f', .flush.run = node_flush };
+	u64 start = loop_now_ns();
+
+	loop_flush_later(&t->loop, &f.flush);
+	assert_int_equal(loop_turn(&t->loop, 5000), 0);
+	assert_string_equal(t->text, "f");
+	assert_true(loop_now_ns() - start < NSEC_PER_SEC);
+}
+
 static void posted_work_runs_in_order_and_reposts_next_turn(void **state)
 {
 	struct trace *t = *state;
@@ -272,6 +284,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(flush_runs_after_work_and_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_flush_asked_for_between_turns_does_not_wait,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(posted_work_runs_in_order_and_reposts_next_turn,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(unposted_work_does_not_run, setup, teardown),

@@ -39,10 +39,10 @@ struct disk_op {
 	struct iovec zeroes;     /* a piece of WRITE_ZEROES written out */
 	/* What a disk that stands on another one keeps of a request it passes down. */
 	struct {
+		void *disk;
 		enum disk_op_kind kind;
 		u64 offset, len, finished;
 		struct iovec *iov, tail;
-		unsigned iov_count;
 		void (*done)(struct disk_op *op, int err);
 	} upper;
 };

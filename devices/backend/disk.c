@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "devices/backend/disk.h"
+
+#include <errno.h>
+
+static u64 iov_bytes(const struct iovec *iov, unsigned count)
+{
+	u64 bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+int disk_check(const struct disk *disk, const struct disk_op *op)
+{
+	if (op->kind == DISK_FLUSH)
+		return 0;
+	if (disk->read_only && op->kind != DISK_READ)
+		return -EROFS;
+	if ((op->offset | op->len) % disk->logical_block || op->offset > disk->size ||
+	    op->len > disk->size - op->offset)
+		return -EINVAL;
+	if (op->kind != DISK_READ && op->kind != DISK_WRITE)
+		return 0;
+	return iov_bytes(op->iov, op->iov_count) == op->len ? 0 : -EINVAL;
+}
+
+static void completed(struct uring_op *io, int res)
+{
+	struct disk_op *op = container_of(io, struct disk_op, io);
+
+	op->done(op, res);
+}
+
+void disk_complete(struct disk_op *op, int err)
+{
+	op->io = (struct uring_op){ .done = completed };
+	uring_complete(op->uring, &op->io, err);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Finds, checks and locks the image of a raw disk, and says in one sentence what is wrong with it.
+ * Main thread, before any sandbox.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "devices/backend/disk.h"
+
+/* An image being opened. */
+struct image {
+	const char *path;
+	int fd;
+	bool writable; /* by us */
+	u64 size;
+	u32 logical_block, physical_block;
+	bool rotational;
+	char *error;
+	size_t error_size;
+};
+
+/* Fills in the sentence and returns err. */
+__attribute__((format(printf, 3, 4))) static int image_fail(const struct image *im, int err,
+							    const char *fmt, ...)
+{
+	int n = snprintf(im->error, im->error_size, "disk image %s ", im->path);
+	va_list ap;
+
+	if (n < 0 || (size_t)n >= im->error_size)
+		return err;
+	va_start(ap, fmt);
+	vsnprintf(im->error + n, im->error_size - (size_t)n, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+static int image_open(struct image *im)
+{
+	int flags = (im->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY;
+	struct stat st;
+
+	if (stat(im->path, &st)) {
+		if (errno == ENOENT)
+			return image_fail(im, -ENOENT, "does not exist");
+		return image_fail(im, -errno, "cannot be found: %s", strerror(errno));
+	}
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return image_fail(im, -EINVAL, "is neither a file nor a block device");
+	im->fd = open(im->path, flags);
+	if (im->fd >= 0)
+		return 0;
+	if (im->writable && (errno == EACCES || errno == EROFS || errno == EPERM))
+		return image_fail(im, -errno,
+				  "may not be written (%s); ,ro or ,ephemeral only reads it",
+				  strerror(errno));
+	return image_fail(im, -errno, "cannot be opened: %s", strerror(errno));
+}
+
+static int image_measure_device(struct image *im)
+{
+	int logical = 0, read_only = 0;
+	unsigned physical = 0;
+	unsigned short rotational = 0;
+
+	if (ioctl(im->fd, BLKGETSIZE64, &im->size) || ioctl(im->fd, BLKSSZGET, &logical))
+		return image_fail(im, -errno, "does not tell its size: %s", strerror(errno));
+	if (logical != 512 && logical != 4096)
+		return image_fail(im, -EINVAL, "has blocks of %d bytes, not 512 or 4096", logical);
+	if (im->writable && !ioctl(im->fd, BLKROGET, &read_only) && read_only)
+		return image_fail(im, -EROFS, "is a read-only device; ,ro or ,ephemeral only reads it");
+	im->logical_block = (u32)logical;
+	if (!ioctl(im->fd, BLKPBSZGET, &physical) && physical >= im->logical_block)
+		im->physical_block = physical;
+	im->rotational = !ioctl(im->fd, BLKROTATIONAL, &rotational) && rotational;
+	return 0;
+}
+
+static int image_measure(struct image *im)
+{
+	struct stat st;
+	int err = 0;
+
+	im->logical_block = 512;
+	im->physical_block = 4096;
+	if (fstat(im->fd, &st))
+		return image_fail(im, -errno, "cannot be measured: %s", strerror(errno));
+	if (S_ISBLK(st.st_mode))
+		err = image_measure_device(im);
+	else
+		im->size = (u64)st.st_size;
+	if (err)
+		return err;
+	if (!im->size)
+		return image_fail(im, -EINVAL, "is empty; give it a size: truncate -s 10G %s", im->path);
+	if (im->size % im->logical_block)
+		return image_fail(im, -EINVAL,
+				  "is no whole number of 512-byte blocks; round it up: "
+				  "truncate -s %%512 %s",
+				  im->path);
+	return 0;
+}
+
+/* One writer or many readers, also against other programs that take such locks. */
+static int image_lock(const struct image *im)
+{
+	struct flock lock = { .l_type = im->writable ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+
+	if (!fcntl(im->fd, F_OFD_SETLK, &lock))
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return image_fail(im, -EBUSY,
+				  "is in use by another process (fuser -v %s names it)%s", im->path,
+				  im->writable ? "; ,ephemeral lets many read it" : "");
+	log_warn("disk image %s cannot be locked (%s): take care that nothing else writes it",
+		 im->path, strerror(errno));
+	return 0;
+}
+
+/* FNV-1a of the image's full path: the same for the same image on every start. */
+static void image_id(const struct image *im, char id[static 32])
+{
+	char *full = realpath(im->path, NULL);
+	u64 hash = 0xcbf29ce484222325ull;
+
+	for (const char *c = full ? full : im->path; *c; c++)
+		hash = (hash ^ (u8)*c) * 0x100000001b3ull;
+	free(full);
+	snprintf(id, 32, "candela-%016llx", (unsigned long long)hash);
+}
+
+static int image_disk(const struct image *im, struct disk **disk)
+{
+	int err = disk_raw_adopt(disk, im->fd, im->size, im->logical_block);
+
+	if (err)
+		return image_fail(im, err, "cannot be used: %s", strerror(-err));
+	(*disk)->physical_block = im->physical_block;
+	(*disk)->rotational = im->rotational;
+	(*disk)->read_only = !im->writable;
+	(*disk)->can_discard &= im->writable;
+	image_id(im, (*disk)->id);
+	return 0;
+}
+
+int disk_raw_open(struct disk **disk, const struct disk_config *config, char *error,
+		  size_t error_size)
+{
+	struct image im = { .path = config->path,
+			    .fd = -1,
+			    .writable = !config->read_only && !config->ephemeral,
+			    .error = error,
+			    .error_size = error_size };
+	struct disk *upper;
+	int err = image_open(&im);
+
+	if (!err)
+		err = image_measure(&im);
+	if (!err)
+		err = image_lock(&im);
+	if (!err)
+		err = image_disk(&im, disk);
+	if (err) {
+		if (im.fd >= 0)
+			close(im.fd);
+		return err;
+	}
+	if (!config->ephemeral || config->read_only)
+		return 0;
+	err = disk_ephemeral_open(&upper, *disk, error, error_size);
+	if (err)
+		(*disk)->ops->close(*disk);
+	else
+		*disk = upper;
+	return err;
+}

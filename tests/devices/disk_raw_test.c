@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Disk back ends: a random stream of requests to all of them compared, and what raw images refuse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/backend/disk.h"
+
+#define BLOCK 512u
+#define SIZE MiB(4)
+#define PIECES 8
+
+struct rig {
+	struct loop loop;
+	struct uring uring;
+	char path[64];
+	char error[512];
+	u64 random;
+};
+
+static int setup(void **state)
+{
+	static struct rig r;
+
+	r = (struct rig){ .path = "/var/tmp/candela-disk-XXXXXX", .random = 88172645463325252ull };
+	close(mkstemp(r.path));
+	assert_int_equal(truncate(r.path, SIZE), 0);
+	assert_int_equal(loop_init(&r.loop), 0);
+	assert_int_equal(uring_init(&r.uring, &r.loop, 32), 0);
+	*state = &r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	uring_fini(&r->uring);
+	loop_fini(&r->loop);
+	unlink(r->path);
+	return 0;
+}
+
+static u32 rig_random(struct rig *r, u32 below)
+{
+	r->random ^= r->random << 13;
+	r->random ^= r->random >> 7;
+	r->random ^= r->random << 17;
+	return (u32)((r->random >> 20) % below);
+}
+
+/* ---- one request, waited for ---- */
+
+struct request {
+	struct disk_op op;
+	struct iovec iov[PIECES];
+	bool submitting, done;
+	int err;
+};
+
+static void request_done(struct disk_op *op, int err)
+{
+	struct request *q = container_of(op, struct request, op);
+
+	assert_false(q->submitting);
+	assert_false(q->done);
+	q->done = true;
+	q->err = err;
+}
+
+static void request_start(struct rig *r, struct disk *disk, struct request *q)
+{
+	q->op.uring = &r->uring;
+	q->op.done = request_done;
+	q->op.iov = q->iov;
+	q->done = false;
+	q->submitting = true;
+	disk_submit(disk, &q->op);
+	q->submitting = false;
+}
+
+static int request_wait(struct rig *r, struct request *q)
+{
+	while (!q->done)
+		assert_int_equal(loop_turn(&r->loop, 5000), 0);
+	return q->err;
+}
+
+static int request_run(struct rig *r, struct disk *disk, struct request *q)
+{
+	request_start(r, disk, q);
+	return request_wait(r, q);
+}
+
+static struct request io(enum disk_op_kind kind, u64 offset, void *buf, u64 len)
+{
+	struct request q = { .op = { .kind = kind, .offset = offset, .len = len, .iov_count = 1 } };
+
+	q.iov[0] = (struct iovec){ .iov_base = buf, .iov_len = len };
+	return q;
+}
+
+static int io_run(struct rig *r, struct disk *disk, enum disk_op_kind kind, u64 offset, void *buf,
+		  u64 len)
+{
+	struct request q = io(kind, offset, buf, len);
+
+	return request_run(r, disk, &q);
+}
+
+static struct disk *image_open(struct rig *r, bool read_only, bool ephemeral)
+{
+	struct disk_config config = { .path = r->path,
+				      .read_only = read_only,
+				      .ephemeral = ephemeral };
+	struct disk *disk = NULL;
+
+	if (disk_raw_open(&disk, &config, r->error, sizeof(r->error)))
+		return NULL;
+	return disk;
+}
+
+static void disk_close(struct disk *disk)
+{
+	disk->ops->close(disk);
+}
+
+/* ---- the stream ---- */
+
+static struct request stream_next(struct rig *r, u8 *buf)
+{
+	static const enum disk_op_kind kinds[] = { DISK_READ,	 DISK_READ,	DISK_READ,
+						   DISK_WRITE,	 DISK_WRITE,	DISK_WRITE,
+						   DISK_DISCARD, DISK_WRITE_ZEROES, DISK_FLUSH };
+	struct request q = { .op = { .kind = kinds[rig_random(r, ARRAY_SIZE(kinds))] } };
+	u32 left;
+
+	q.op.len = rig_random(r, rig_random(r, 8) ? 40 : 600) * BLOCK;
+	q.op.offset = rig_random(r, (u32)((SIZE - q.op.len) / BLOCK + 1)) * (u64)BLOCK;
+	q.op.fua = !rig_random(r, 50);
+	q.op.unmap = rig_random(r, 2);
+	left = (u32)q.op.len;
+	for (unsigned i = 0; i < PIECES && left; i++) {
+		u32 n = i == PIECES - 1 ? left : rig_random(r, left + 1);
+
+		q.iov[i] = (struct iovec){ .iov_base = buf + (q.op.len - left), .iov_len = n };
+		q.op.iov_count = i + 1;
+		left -= n;
+	}
+	return q;
+}
+
+static void stream_compare(struct rig *r, struct disk *disk, unsigned count)
+{
+	struct disk *model = disk_mem_open(SIZE, BLOCK);
+	u8 *a = malloc(SIZE), *b = malloc(SIZE);
+
+	for (unsigned n = 0; n < count; n++) {
+		struct request q = stream_next(r, a), copy = q;
+
+		for (u64 i = 0; i < q.op.len; i++)
+			a[i] = (u8)rig_random(r, 256);
+		assert_int_equal(request_run(r, disk, &q), 0);
+		if (q.op.kind == DISK_READ)
+			memcpy(b, a, q.op.len);
+		assert_int_equal(request_run(r, model, &copy), 0);
+		if (q.op.kind == DISK_READ)
+			assert_memory_equal(a, b, q.op.len);
+	}
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, a, SIZE), 0);
+	assert_int_equal(io_run(r, model, DISK_READ, 0, b, SIZE), 0);
+	assert_memory_equal(a, b, SIZE);
+	free(a);
+	free(b);
+	disk_close(model);
+}
+
+static void raw_matches_memory(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, false);
+
+	assert_non_null(disk);
+	stream_compare(r, disk, 3000);
+	disk_close(disk);
+}
+
+static void ephemeral_matches_memory_and_keeps_the_image(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, true);
+	struct stat before, after;
+
+	assert_non_null(disk);
+	assert_int_equal(stat(r->path, &before), 0);
+	stream_compare(r, disk, 3000);
+	disk_close(disk);
+	assert_int_equal(stat(r->path, &after), 0);
+	assert_int_equal(before.st_blocks, after.st_blocks);
+	assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+
+static void ephemeral_shows_the_image_where_nothing_was_written(void **state)
+{
+	struct rig *r = *state;
+	u8 image[8 * BLOCK], buf[8 * BLOCK], one[BLOCK];
+	int fd = open(r->path, O_WRONLY);
+	struct disk *disk;
+
+	for (u32 i = 0; i < sizeof(image); i++)
+		image[i] = (u8)(1 + i / BLOCK);
+	assert_int_equal(pwrite(fd, image, sizeof(image), 0), sizeof(image));
+	close(fd);
+	disk = image_open(r, false, true);
+	memset(one, 0xee, sizeof(one));
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 2 * BLOCK, one, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_DISCARD, 5 * BLOCK, NULL, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, sizeof(buf)), 0);
+	memset(image + 2 * BLOCK, 0xee, BLOCK);
+	memset(image + 5 * BLOCK, 0, BLOCK);
+	assert_memory_equal(buf, image, sizeof(buf));
+	disk_close(disk);
+}
+
+/* ---- what goes wrong ---- */
+
+static void requests_beyond_the_contract_are_refused(void **state)
+{
+	struct rig *r = *state;
+	u8 buf[2 * BLOCK] = { 0 };
+	struct disk *disks[] = { image_open(r, false, false), disk_mem_open(SIZE, BLOCK) };
+	struct request q;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(disks); i++) {
+		struct disk *d = disks[i];
+
+		assert_int_equal(io_run(r, d, DISK_READ, SIZE - BLOCK, buf, 2 * BLOCK), -EINVAL);
+		assert_int_equal(io_run(r, d, DISK_READ, ~0ull - 511, buf, BLOCK), -EINVAL);
+		assert_int_equal(io_run(r, d, DISK_WRITE, 1, buf, BLOCK), -EINVAL);
+		assert_int_equal(io_run(r, d, DISK_WRITE, 0, buf, 100), -EINVAL);
+		assert_int_equal(io_run(r, d, DISK_DISCARD, SIZE, NULL, BLOCK), -EINVAL);
+		q = io(DISK_READ, 0, buf, BLOCK);
+		q.op.len = 2 * BLOCK;
+		assert_int_equal(request_run(r, d, &q), -EINVAL);
+		disk_close(d);
+	}
+}
+
+static void read_only_is_enforced_below(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, true, false);
+	u8 buf[BLOCK] = { 1 };
+
+	assert_true(disk->read_only);
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf, BLOCK), -EROFS);
+	assert_int_equal(io_run(r, disk, DISK_DISCARD, 0, NULL, BLOCK), -EROFS);
+	assert_int_equal(io_run(r, disk, DISK_WRITE_ZEROES, 0, NULL, BLOCK), -EROFS);
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), 0);
+	disk_close(disk);
+}
+
+static void a_shrunken_file_is_an_io_error(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, false);
+	u8 buf[4 * BLOCK];
+
+	assert_int_equal(truncate(r->path, SIZE - 2 * BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_READ, SIZE - 4 * BLOCK, buf, sizeof(buf)), -EIO);
+	assert_int_equal(io_run(r, disk, DISK_READ, SIZE - BLOCK, buf, BLOCK), -EIO);
+	disk_close(disk);
+}
+
+static void discard_frees_space(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, false);
+	u8 *buf = malloc(MiB(1));
+	struct stat st;
+
+	memset(buf, 0x5a, MiB(1));
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf, MiB(1)), 0);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), 0);
+	assert_int_equal(stat(r->path, &st), 0);
+	assert_true(st.st_blocks >= 2048);
+	assert_true(disk->can_discard);
+	assert_int_equal(io_run(r, disk, DISK_DISCARD, 0, NULL, MiB(1)), 0);
+	assert_int_equal(stat(r->path, &st), 0);
+	assert_true(st.st_blocks < 2048);
+	free(buf);
+	disk_close(disk);
+}
+
+/* /dev/full is no file to open as an image, but adopted it gives ENOSPC on writes, EINVAL else. */
+static void host_errors_are_passed_on(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk;
+	u8 buf[BLOCK] = { 0 };
+
+	assert_int_equal(disk_raw_adopt(&disk, open("/dev/full", O_RDWR), SIZE, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf, BLOCK), -ENOSPC);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EINVAL);
+	disk->can_discard = true;
+	assert_int_equal(io_run(r, disk, DISK_DISCARD, 0, NULL, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_WRITE_ZEROES, 0, NULL, MiB(2)), -ENOSPC);
+	disk_close(disk);
+}
+
+/* A file system without any fallocate but the plain one: /dev/shm has holes, no ZERO_RANGE. */
+static void zeroes_are_written_where_they_cannot_be_asked_for(void **state)
+{
+	struct rig *r = *state;
+	char path[] = "/dev/shm/candela-disk-XXXXXX";
+	int fd = mkstemp(path);
+	u8 *buf = malloc(MiB(3));
+	struct disk *disk;
+	struct request q;
+
+	if (fd < 0)
+		skip();
+	unlink(path);
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	assert_int_equal(disk_raw_adopt(&disk, fd, SIZE, BLOCK), 0);
+	memset(buf, 0x77, MiB(3));
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf, MiB(3)), 0);
+	q = io(DISK_WRITE_ZEROES, BLOCK, NULL, MiB(3) - 2 * BLOCK);
+	q.op.fua = true;
+	assert_int_equal(request_run(r, disk, &q), 0);
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, MiB(3)), 0);
+	for (u64 i = 0; i < MiB(3); i++)
+		assert_int_equal(buf[i], i < BLOCK || i >= MiB(3) - BLOCK ? 0x77 : 0);
+	free(buf);
+	disk_close(disk);
+}
+
+/* ---- opening ---- */
+
+static void bad_images_are_named(void **state)
+{
+	struct rig *r = *state;
+	struct disk_config config = { .path = "/var/tmp/no/such/image" };
+	struct disk *disk;
+
+	assert_int_equal(disk_raw_open(&disk, &config, r->error, sizeof(r->error)), -ENOENT);
+	assert_string_equal(r->error, "disk image /var/tmp/no/such/image does not exist");
+	config.path = "/var/tmp";
+	assert_int_equal(disk_raw_open(&disk, &config, r->error, sizeof(r->error)), -EINVAL);
+	assert_int_equal(truncate(r->path, 1000), 0);
+	assert_null(image_open(r, false, false));
+	assert_non_null(strstr(r->error, r->path));
+	assert_non_null(strstr(r->error, "truncate -s %512 "));
+	assert_int_equal(truncate(r->path, 0), 0);
+	assert_null(image_open(r, false, true));
+	assert_non_null(strstr(r->error, "is empty"));
+}
+
+static void one_writer_or_many_readers(void **state)
+{
+	struct rig *r = *state;
+	struct disk *writer = image_open(r, false, false), *a, *b;
+
+	assert_non_null(writer);
+	assert_null(image_open(r, false, false));
+	assert_non_null(strstr(r->error, "is in use"));
+	assert_null(image_open(r, true, false));
+	disk_close(writer);
+	a = image_open(r, true, false);
+	b = image_open(r, false, true);
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_null(image_open(r, false, false));
+	disk_close(a);
+	disk_close(b);
+}
+
+static void the_id_belongs_to_the_image(void **state)
+{
+	struct rig *r = *state;
+	struct disk *a = image_open(r, true, false), *b = image_open(r, false, true);
+
+	assert_true(strlen(a->id) > 8);
+	assert_string_equal(a->id, b->id);
+	disk_close(a);
+	disk_close(b);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(raw_matches_memory),
+		TEST(ephemeral_matches_memory_and_keeps_the_image),
+		TEST(ephemeral_shows_the_image_where_nothing_was_written),
+		TEST(requests_beyond_the_contract_are_refused),
+		TEST(read_only_is_enforced_below),
+		TEST(a_shrunken_file_is_an_io_error),
+		TEST(discard_frees_space),
+		TEST(host_errors_are_passed_on),
+		TEST(zeroes_are_written_where_they_cannot_be_asked_for),
+		TEST(bad_images_are_named),
+		TEST(one_writer_or_many_readers),
+		TEST(the_id_belongs_to_the_image),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

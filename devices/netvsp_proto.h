@@ -200,7 +200,4 @@ struct nvsp_message {
 static_assert(sizeof(struct nvsp_message) == 40, "nvsp_message");
 static_assert(offsetof(struct nvsp_message, bytes) == 4, "nvsp_message.msg");
 
-/* The pageset that names the receive buffer in transfer-page packets: what Linux calls it. */
-#define NVSP_RECV_BUF_ID 0xcafeu
-
 #endif

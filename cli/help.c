@@ -61,7 +61,7 @@ static const char run_text[] =
 	"  -q, --quiet            says errors only\n"
 	"  -h, --help             prints this\n"
 	"\n"
-	"Values also as --option=value. See candela help status for exit statuses.\n";
+	"A value may also follow an equals sign (--memory=1G). Exit statuses: candela help status\n";
 
 static const char doctor_text[] =
 	"candela doctor [--json]\n"

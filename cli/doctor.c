@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `candela doctor`: prints the findings, for people or as JSON. */
+#include "cli/doctor.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/help.h"
+
+#define STATUS_NOT_OK 1
+#define STATUS_USAGE 2
+
+static const char *state_name(enum doctor_state state)
+{
+	switch (state) {
+	case DOCTOR_OK:
+		return "ok";
+	case DOCTOR_DEGRADED:
+		return "degraded";
+	case DOCTOR_MISSING:
+		break;
+	}
+	return "missing";
+}
+
+static void print_text(const struct doctor_report *r)
+{
+	for (unsigned i = 0; i < r->count; i++) {
+		const struct doctor_item *item = &r->item[i];
+
+		printf("%-9s %-14s %s\n", state_name(item->state), item->name, item->text);
+		if (item->advice[0])
+			printf("%-24s -> %s\n", "", item->advice);
+	}
+	if (r->ok)
+		printf("A stock guest can run here, on the %s back end.\n", r->backend);
+	else
+		printf("A stock guest cannot run here: see what is missing above.\n");
+}
+
+static void set_text(struct json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, text ? json_object_new_string(text) : NULL);
+}
+
+static void set_bool(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+static struct json_object *json_items(const struct doctor_report *r)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; i < r->count; i++) {
+		struct json_object *o = json_object_new_object();
+
+		set_text(o, "name", r->item[i].name);
+		set_text(o, "state", state_name(r->item[i].state));
+		set_text(o, "text", r->item[i].text);
+		set_text(o, "advice", r->item[i].advice);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *json_capabilities(const struct doctor_host *h)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; i < h->need_count; i++) {
+		struct json_object *o = json_object_new_object();
+
+		set_text(o, "name", h->need[i].name);
+		set_text(o, "what", h->need[i].what);
+		set_bool(o, "present", h->need[i].present);
+		set_bool(o, "kernel", h->need[i].for_kernel);
+		set_bool(o, "user", h->need[i].for_user);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static void print_json(const struct doctor_report *r, const struct doctor_host *h)
+{
+	struct json_object *o = json_object_new_object();
+
+	set_text(o, "candela", CANDELA_VERSION);
+	set_bool(o, "ok", r->ok);
+	set_text(o, "backend", r->backend);
+	json_object_object_add(o, "items", json_items(r));
+	json_object_object_add(o, "capabilities", json_capabilities(h));
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+					       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+int doctor_main(int argc, char **argv)
+{
+	struct doctor_host host;
+	struct doctor_report report;
+	bool json = false;
+
+	for (int i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))
+			return help_print("doctor");
+		if (strcmp(argv[i], "--json")) {
+			log_error("%s: `candela doctor` takes --json only", argv[i]);
+			return STATUS_USAGE;
+		}
+		json = true;
+	}
+	doctor_look(&host);
+	doctor_judge(&report, &host);
+	if (json)
+		print_json(&report, &host);
+	else
+		print_text(&report);
+	return fflush(stdout) || !report.ok ? STATUS_NOT_OK : 0;
+}

@@ -120,7 +120,8 @@ static int set_memory(struct config_parse *p, void *field)
 	if (!read_size(p->value, &bytes))
 		return config_fail(p, "not a size; write a number with K, M or G, such as 512M");
 	if (bytes < LAYOUT_RAM_MIN || bytes > LAYOUT_RAM_MAX)
-		return config_fail(p, "a guest has from %lluM to %lluG of memory; "
+		return config_fail(p,
+				   "a guest has from %lluM to %lluG of memory; "
 				   "write a number with K, M or G, such as 512M",
 				   LAYOUT_RAM_MIN / MIB, LAYOUT_RAM_MAX / GIB);
 	if (bytes % GUEST_PAGE_SIZE)
@@ -276,7 +277,7 @@ static int refuse_later(struct config_parse *p, void *field)
 struct option {
 	const char *name;
 	char letter; /* 0: none */
-	bool flag;   /* takes no value */
+	bool flag; /* takes no value */
 	int (*set)(struct config_parse *p, void *field);
 	size_t field;
 };
@@ -358,8 +359,9 @@ static const struct option *guess(const char *name, size_t len)
 	if (len < 2 || len > 30)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		unsigned distance = strncmp(options[i].name, name, len) ?
-					    edit_distance(name, len, options[i].name) : 0;
+		unsigned distance = strncmp(options[i].name, name, len)
+					    ? edit_distance(name, len, options[i].name)
+					    : 0;
 
 		if (options[i].set != refuse_later && distance < best_distance) {
 			best = &options[i];
@@ -461,10 +463,10 @@ static int take_all(struct config_parse *p, int argc, char **argv)
 		if (arg[0] != '-' || !arg[1]) {
 			p->option = arg;
 			return config_fail(p, "not an option; a kernel is given with --kernel, "
-					   "a command for the guest after --");
+					      "a command for the guest after --");
 		}
-		err = arg[1] == '-' ? take_long(p, arg, &argc, &argv) :
-				      take_short(p, arg, &argc, &argv);
+		err = arg[1] == '-' ? take_long(p, arg, &argc, &argv)
+				    : take_short(p, arg, &argc, &argv);
 		if (err)
 			return err;
 	}
@@ -480,7 +482,7 @@ static int check_whole(struct config_parse *p)
 	p->option = "--kernel";
 	if (!c->kernel)
 		return config_fail(p, "a kernel is needed (a bzImage or vmlinux), such as "
-				   "--kernel /boot/vmlinuz-...; see `candela help run`");
+				      "--kernel /boot/vmlinuz-...; see `candela help run`");
 	p->option = "--net none";
 	if (p->no_nic && c->nic_count)
 		return config_fail(p, "contradicts the other --net; leave one out");
@@ -489,7 +491,7 @@ static int check_whole(struct config_parse *p)
 	p->option = "--console stdio";
 	if (p->console_given && c->console == CONSOLE_STDIO)
 		return config_fail(p, "with -- COMMAND stdout is the command's; "
-				   "use --console file:PATH or none");
+				      "use --console file:PATH or none");
 	if (!p->console_given)
 		c->console = CONSOLE_NONE;
 	if (!p->reboot_given)

@@ -19,12 +19,12 @@
 enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_UNIX };
 
 struct config {
-	bool help;               /* -h was given: print the help, ignore the rest */
+	bool help; /* -h was given: print the help, ignore the rest */
 	const char *kernel;
-	const char *initrd;      /* NULL: none */
-	const char *append;      /* "" by default */
-	unsigned cpus;           /* 1 */
-	u64 memory;              /* bytes; 512 MiB */
+	const char *initrd; /* NULL: none */
+	const char *append; /* "" by default */
+	unsigned cpus; /* 1 */
+	u64 memory; /* bytes; 512 MiB */
 	struct disk_config disk[CONFIG_DISKS_MAX];
 	unsigned disk_count;
 	struct nic_config nic[CONFIG_NICS_MAX];
@@ -33,15 +33,15 @@ struct config {
 	const char *console_path; /* CONSOLE_FILE, CONSOLE_UNIX */
 	enum hyperv_choice hyperv;
 	enum sandbox_mode sandbox;
-	unsigned timeout_s;      /* 0: none */
+	unsigned timeout_s; /* 0: none */
 	bool reboot_exits;
-	unsigned io_threads;     /* 1; at most CONFIG_IO_THREADS_MAX */
-	const char *result;      /* NULL: none */
-	int debug_exit_port;     /* -1: none */
-	const char *name;        /* "candela" */
-	bool force;              /* run a Linux kernel on a KVM that cannot really run it */
-	int verbosity;           /* -1 quiet, 0, 1, 2 */
-	char **command;          /* after `--`; NULL: none */
+	unsigned io_threads; /* 1; at most CONFIG_IO_THREADS_MAX */
+	const char *result; /* NULL: none */
+	int debug_exit_port; /* -1: none */
+	const char *name; /* "candela" */
+	bool force; /* run a Linux kernel on a KVM that cannot really run it */
+	int verbosity; /* -1 quiet, 0, 1, 2 */
+	char **command; /* after `--`; NULL: none */
 	unsigned command_count;
 	/* Storage for what was split off option values: one piece a disk. */
 	char *owned[CONFIG_DISKS_MAX];

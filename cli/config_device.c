@@ -38,8 +38,10 @@ static int disk_format(struct config_parse *p, struct disk_config *disk, const c
 	disk->format_raw = !strcmp(format, "raw");
 	if (disk->format_raw || !strcmp(format, "auto"))
 		return 0;
-	return config_fail(p, "format %s is not available in this version; convert the image with "
-			   "`qemu-img convert -O raw`, or give format=raw or auto", format);
+	return config_fail(p,
+			   "format %s is not available in this version; convert the image with "
+			   "`qemu-img convert -O raw`, or give format=raw or auto",
+			   format);
 }
 
 static int disk_item(struct config_parse *p, struct disk_config *disk, char *item)
@@ -53,8 +55,10 @@ static int disk_item(struct config_parse *p, struct disk_config *disk, char *ite
 	else if (format)
 		return disk_format(p, disk, format);
 	else
-		return config_fail(p, "'%s' is none of ro, ephemeral, format=raw|auto; "
-				   "a comma in a file name is written twice (,,)", item);
+		return config_fail(p,
+				   "'%s' is none of ro, ephemeral, format=raw|auto; "
+				   "a comma in a file name is written twice (,,)",
+				   item);
 	return 0;
 }
 
@@ -101,12 +105,12 @@ static int net_mac(struct config_parse *p, struct nic_config *nic, const char *t
 		if (!octet[2] || !octet[3] || !config_number(octet, 0xff, &byte) ||
 		    text[2] != (i < 5 ? ':' : '\0'))
 			return config_fail(p, "mac= wants six hexadecimal bytes, "
-					   "such as 52:54:00:12:34:56");
+					      "such as 52:54:00:12:34:56");
 		nic->mac[i] = (u8)byte;
 	}
 	if (nic->mac[0] & 1 || !memcmp(nic->mac, none, 6))
 		return config_fail(p, "mac= wants an address of one machine: "
-				   "an even first byte, not all zero");
+				      "an even first byte, not all zero");
 	nic->mac_given = true;
 	return 0;
 }
@@ -171,7 +175,7 @@ static int net_forward(struct config_parse *p, struct nic_config *nic, char *tex
 		*guest++ = '\0';
 	if (!guest || !read_forward_host(&f, text) || !read_forward_guest(&f, guest))
 		return config_fail(p, "hostfwd= wants [tcp|udp:[HOSTADDR]:]HOSTPORT-"
-				   "[GUESTADDR]:GUESTPORT, such as tcp:127.0.0.1:2222-:22");
+				      "[GUESTADDR]:GUESTPORT, such as tcp:127.0.0.1:2222-:22");
 	nic->hostfwd[nic->hostfwd_count++] = f;
 	return 0;
 }
@@ -179,7 +183,8 @@ static int net_forward(struct config_parse *p, struct nic_config *nic, char *tex
 static int net_tap_name(struct config_parse *p, struct nic_config *nic, const char *name)
 {
 	if (!*name || strlen(name) >= sizeof(nic->tap_name) || strpbrk(name, "/: \t\n"))
-		return config_fail(p, "name= wants the name of a tap interface, at most %zu letters",
+		return config_fail(p,
+				   "name= wants the name of a tap interface, at most %zu letters",
 				   sizeof(nic->tap_name) - 1);
 	strcpy(nic->tap_name, name);
 	return 0;
@@ -198,8 +203,9 @@ static int net_item(struct config_parse *p, struct nic_config *nic, char *item)
 	if (name)
 		return net_tap_name(p, nic, name);
 	return config_fail(p, "'%s' is not understood; this kind of network takes %s", item,
-			   nic->kind == NIC_USER ? "hostfwd=... and mac=..." :
-			   nic->kind == NIC_TAP ? "name=... and mac=..." : "mac=...");
+			   nic->kind == NIC_USER  ? "hostfwd=... and mac=..."
+			   : nic->kind == NIC_TAP ? "name=... and mac=..."
+						  : "mac=...");
 }
 
 /* The first item: what kind of network it is. */
@@ -217,7 +223,7 @@ static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
 		nic->kind = NIC_FD;
 		if (!config_number(fd, INT32_MAX, &n) || n < 3)
 			return config_fail(p, "fd= wants the number of an open descriptor, "
-					   "3 or more");
+					      "3 or more");
 		nic->fd = (int)n;
 	} else {
 		return config_fail(p, "give user, tap, fd=N or none");

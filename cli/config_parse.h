@@ -10,7 +10,7 @@
 struct config_parse {
 	struct config *c;
 	const char *option; /* as the user wrote it, with its dashes */
-	const char *value;  /* NULL: the option takes none */
+	const char *value; /* NULL: the option takes none */
 	bool console_given, reboot_given, no_nic;
 	char *error;
 	size_t error_size;

@@ -93,7 +93,7 @@ static void print_json(const struct doctor_report *r, const struct doctor_host *
 	json_object_object_add(o, "items", json_items(r));
 	json_object_object_add(o, "capabilities", json_capabilities(h));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-					       JSON_C_TO_STRING_NOSLASHESCAPE));
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 

@@ -14,20 +14,20 @@
 
 /* What was found on the host. */
 struct doctor_host {
-	int kvm_error;      /* errno of opening /dev/kvm for use, 0: it is open to us */
-	int kvm_api;        /* its version; 12 is the only one there ever was */
+	int kvm_error; /* errno of opening /dev/kvm for use, 0: it is open to us */
+	int kvm_api; /* its version; 12 is the only one there ever was */
 	char kvm_group[33]; /* whose members may use /dev/kvm; "": no group may */
-	bool kvm_member;    /* the user is in it, but this login is older than that */
+	bool kvm_member; /* the user is in it, but this login is older than that */
 	char user[33];
-	bool vmx, svm;      /* hardware virtualization, as the CPU's flags say */
+	bool vmx, svm; /* hardware virtualization, as the CPU's flags say */
 	struct hyperv_need need[DOCTOR_NEEDS_MAX];
 	unsigned need_count;
 	enum hyperv_choice best;
-	int uring_error;    /* errno of making a ring */
-	char thp[16];       /* "always", "madvise", "never"; "": not known to this kernel */
-	int seccomp_error;  /* errno of asking for the filter actions */
-	int tun_error;      /* errno of opening /dev/net/tun */
-	u64 memory;         /* bytes available */
+	int uring_error; /* errno of making a ring */
+	char thp[16]; /* "always", "madvise", "never"; "": not known to this kernel */
+	int seccomp_error; /* errno of asking for the filter actions */
+	int tun_error; /* errno of opening /dev/net/tun */
+	u64 memory; /* bytes available */
 };
 
 enum doctor_state { DOCTOR_OK, DOCTOR_DEGRADED, DOCTOR_MISSING };
@@ -35,7 +35,7 @@ enum doctor_state { DOCTOR_OK, DOCTOR_DEGRADED, DOCTOR_MISSING };
 struct doctor_item {
 	const char *name; /* stable, for programs */
 	enum doctor_state state;
-	char text[256];   /* what is there */
+	char text[256]; /* what is there */
 	char advice[256]; /* what to do, "" where nothing needs doing */
 };
 

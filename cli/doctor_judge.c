@@ -38,8 +38,9 @@ advise(struct doctor_item *item, const char *fmt, ...)
 static void advise_kvm_missing(struct doctor_item *item, const struct doctor_host *h)
 {
 	if (h->vmx || h->svm)
-		advise(item, "load its module: sudo modprobe %s (if that fails, enable "
-			     "virtualization in the machine's firmware)",
+		advise(item,
+		       "load its module: sudo modprobe %s (if that fails, enable "
+		       "virtualization in the machine's firmware)",
 		       h->vmx ? "kvm_intel" : "kvm_amd");
 	else
 		advise(item, "enable VT-x or AMD-V in the machine's firmware, or nested "
@@ -49,12 +50,15 @@ static void advise_kvm_missing(struct doctor_item *item, const struct doctor_hos
 static void advise_kvm_forbidden(struct doctor_item *item, const struct doctor_host *h)
 {
 	if (!h->kvm_group[0])
-		advise(item, "give it to a group: sudo chgrp kvm /dev/kvm && "
-			     "sudo chmod 660 /dev/kvm && sudo usermod -aG kvm %s; then log in again",
+		advise(item,
+		       "give it to a group: sudo chgrp kvm /dev/kvm && "
+		       "sudo chmod 660 /dev/kvm && sudo usermod -aG kvm %s; then log in again",
 		       h->user);
 	else if (h->kvm_member)
-		advise(item, "you are in the group %s since this login: log in again, or use "
-			     "`newgrp %s`", h->kvm_group, h->kvm_group);
+		advise(item,
+		       "you are in the group %s since this login: log in again, or use "
+		       "`newgrp %s`",
+		       h->kvm_group, h->kvm_group);
 	else
 		advise(item, "join its group: sudo usermod -aG %s %s; then log in again",
 		       h->kvm_group, h->user);
@@ -118,8 +122,8 @@ static void judge_backend(struct doctor_report *r, const struct doctor_host *h, 
 		/* One of the two is enough. */
 		item->state = h->best == HYPERV_AUTO ? DOCTOR_MISSING : DOCTOR_DEGRADED;
 		snprintf(item->text, sizeof(item->text), "%s: KVM lacks%s", what, missing);
-		advise(item, h->best == HYPERV_AUTO ? "a newer Linux kernel may have it" :
-						      "none needed: the other back end serves");
+		advise(item, h->best == HYPERV_AUTO ? "a newer Linux kernel may have it"
+						    : "none needed: the other back end serves");
 	}
 }
 
@@ -196,8 +200,8 @@ static void judge_tap(struct doctor_report *r, const struct doctor_host *h)
 	else
 		advise(add(r, "tap", DOCTOR_DEGRADED, "/dev/net/tun: %s; no --net tap",
 			   strerror(h->tun_error)),
-		       h->tun_error == EACCES ? "use --net user, which needs no privileges" :
-						"use --net user, or load it: sudo modprobe tun");
+		       h->tun_error == EACCES ? "use --net user, which needs no privileges"
+					      : "use --net user, or load it: sudo modprobe tun");
 }
 
 void doctor_judge(struct doctor_report *r, const struct doctor_host *h)

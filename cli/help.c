@@ -10,6 +10,8 @@
 #define STATUS_HOST 1
 #define STATUS_USAGE 2
 
+/* A line of text is a line here. */
+/* clang-format off */
 static const char help_text[] =
 	"candela runs a guest that finds itself on Hyper-V.\n"
 	"\n"
@@ -95,11 +97,12 @@ static const char console_text[] =
 	"  Ctrl-A Ctrl-A   sends Ctrl-A to the guest, as does Ctrl-A a\n"
 	"\n"
 	"All other keys go to the guest, Ctrl-C included.\n";
+/* clang-format on */
 
 static const struct topic {
 	const char *name, *text;
 } topics[] = {
-	{ "help", help_text },	   { "run", run_text },		{ "doctor", doctor_text },
+	{ "help", help_text },     { "run", run_text },         { "doctor", doctor_text },
 	{ "status", status_text }, { "console", console_text },
 };
 

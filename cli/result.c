@@ -40,8 +40,11 @@ const char *result_reason_name(enum outcome_reason reason)
 static size_t utf8_length(const char *text)
 {
 	unsigned char lead = (unsigned char)*text;
-	size_t len = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 :
-		     lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+	size_t len = lead < 0x80                   ? 1
+		     : lead >= 0xc2 && lead < 0xe0 ? 2
+		     : lead >= 0xe0 && lead < 0xf0 ? 3
+		     : lead >= 0xf0 && lead < 0xf5 ? 4
+						   : 0;
 
 	for (size_t i = 1; i < len; i++)
 		if (((unsigned char)text[i] & 0xc0) != 0x80)
@@ -141,8 +144,9 @@ int result_write(const char *path, const struct result *r)
 {
 	struct json_object *o = new_object(r);
 	struct stat st;
-	const char *text = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
-							      JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+	const char *text = o ? json_object_to_json_string_ext(
+				       o, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+			     : NULL;
 	int err = -ENOMEM;
 
 	if (text && !stat(path, &st) && !S_ISREG(st.st_mode))

@@ -21,7 +21,7 @@ struct result {
 	enum outcome_reason reason;
 	int status;
 	const char *detail;
-	u32 vmbus_version;  /* 0x00050003 for 5.3; 0: none */
+	u32 vmbus_version; /* 0x00050003 for 5.3; 0: none */
 	const char *hyperv; /* "": none */
 };
 

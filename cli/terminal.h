@@ -28,8 +28,8 @@ void terminal_restore(struct terminal *t);
 /* Where the user is in a key sequence, and what was asked for. Zeroed at first. */
 struct terminal_keys {
 	bool escape; /* the last byte was Ctrl-A */
-	bool quit;   /* Ctrl-A x was typed; never cleared here */
-	bool help;   /* Ctrl-A h was typed; the caller clears it */
+	bool quit; /* Ctrl-A x was typed; never cleared here */
+	bool help; /* Ctrl-A h was typed; the caller clears it */
 };
 
 /*

@@ -42,6 +42,7 @@
 /* No architecture has had a call above it; the table of names ends with the last one known. */
 #define NUMBERS_MAX 1024
 
+/* clang-format off */
 static const struct constant {
 	const char *name;
 	uint64_t value;
@@ -65,11 +66,12 @@ static const struct constant {
 	C(FALLOC_FL_KEEP_SIZE), C(FALLOC_FL_PUNCH_HOLE), C(FALLOC_FL_ZERO_RANGE),
 #undef C
 };
+/* clang-format on */
 
-static const struct operator {
+static const struct comparison {
 	const char *text;
 	enum scmp_compare compare;
-} operators[] = {
+} comparisons[] = {
 	{ "==", SCMP_CMP_EQ }, { "!=", SCMP_CMP_NE }, { "<", SCMP_CMP_LT },
 	{ "<=", SCMP_CMP_LE }, { ">", SCMP_CMP_GT },  { ">=", SCMP_CMP_GE },
 };
@@ -91,8 +93,7 @@ struct profile {
 	unsigned call_count;
 };
 
-static int __attribute__((format(printf, 2, 3)))
-fail(const struct profile *p, const char *fmt, ...)
+static int __attribute__((format(printf, 2, 3))) fail(const struct profile *p, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -153,17 +154,17 @@ static int read_condition(const struct profile *p, char **token, struct scmp_arg
 			return fail(p, "a mask is written 'arg%u & MASK == VALUE'", n);
 		if (read_value(p, token[2], &mask) || read_value(p, token[4], &value))
 			return -1;
-		*arg = SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value);
+		*arg = (struct scmp_arg_cmp){ n, SCMP_CMP_MASKED_EQ, mask, value };
 		return 5;
 	}
 	if (!token[1] || !token[2])
 		return fail(p, "the condition on arg%u is not complete", n);
-	for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
-		if (strcmp(token[1], operators[i].text))
+	for (size_t i = 0; i < sizeof(comparisons) / sizeof(comparisons[0]); i++) {
+		if (strcmp(token[1], comparisons[i].text))
 			continue;
 		if (read_value(p, token[2], &value))
 			return -1;
-		*arg = SCMP_CMP64(n, operators[i].compare, value);
+		*arg = (struct scmp_arg_cmp){ n, comparisons[i].compare, value, 0 };
 		return 3;
 	}
 	return fail(p, "'%s' is no comparison: ==, !=, <, <=, >, >= or & MASK ==", token[1]);
@@ -288,8 +289,8 @@ static int read_profile(struct profile *p, FILE *f)
 		return fail(p, "libseccomp cannot create a filter");
 	while (!err && fgets(line, sizeof(line), f)) {
 		p->line++;
-		err = strlen(line) == sizeof(line) - 1 ? fail(p, "the line is too long") :
-							 read_line(p, line);
+		err = strlen(line) == sizeof(line) - 1 ? fail(p, "the line is too long")
+						       : read_line(p, line);
 	}
 	if (!err && ferror(f))
 		err = fail(p, "%s", strerror(errno));

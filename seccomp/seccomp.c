@@ -19,6 +19,7 @@
 
 #include "seccomp/filters.h"
 
+/* clang-format off */
 static const struct sandbox_filter {
 	const char *name;
 	const struct sock_filter *trap, *log;
@@ -34,6 +35,7 @@ static const struct sandbox_filter {
 	[SANDBOX_SLIRP] = FILTER(slirp),
 #undef FILTER
 };
+/* clang-format on */
 
 /* Who made a forbidden call: the handler has no other way to know. */
 static _Thread_local const char *thread_name = "main";
@@ -172,9 +174,10 @@ int sandbox_process(enum sandbox_mode mode, char *error, size_t error_size)
 		return 0;
 	err = check_actions(mode);
 	if (err)
-		return explain(err, error, error_size,
-			       "this kernel has no system call filters (%s); run with --sandbox off",
-			       strerror(-err));
+		return explain(
+			err, error, error_size,
+			"this kernel has no system call filters (%s); run with --sandbox off",
+			strerror(-err));
 	/* libc reads the time zone's file at the first use of a date, which would be too late. */
 	tzset();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

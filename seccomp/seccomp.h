@@ -10,9 +10,9 @@
 #include "base/types.h"
 
 enum sandbox_mode {
-	SANDBOX_ON,     /* a violation ends the program; thread and call are named */
+	SANDBOX_ON, /* a violation ends the program; thread and call are named */
 	SANDBOX_OFF,
-	SANDBOX_LOG,    /* a violation is logged by the kernel and allowed */
+	SANDBOX_LOG, /* a violation is logged by the kernel and allowed */
 	SANDBOX_STRICT, /* as ON, and the host must support every part of the sandbox */
 };
 

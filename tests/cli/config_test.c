@@ -166,8 +166,8 @@ static void sizes(void **state)
 		const char *text;
 		u64 bytes;
 	} rows[] = {
-		{ "-k k -m 16M", MiB(16) },	{ "-k k -m 64G", GiB(64) },
-		{ "-k k -m 512m", MiB(512) },	{ "-k k -m 1g", GiB(1) },
+		{ "-k k -m 16M", MiB(16) },      { "-k k -m 64G", GiB(64) },
+		{ "-k k -m 512m", MiB(512) },    { "-k k -m 1g", GiB(1) },
 		{ "-k k -m 524288K", MiB(512) }, { "-k k -m 536870912", MiB(512) },
 	};
 
@@ -277,7 +277,9 @@ static void forwards(void **state)
 		{ "-k k -n user,hostfwd=udp::53-:5353",
 		  { .udp = true, .host_port = 53, .guest_port = 5353 } },
 		{ "-k k -n user,hostfwd=tcp:127.0.0.1:65535-10.0.2.15:1",
-		  { .host_addr = 0x0100007f, .host_port = 65535, .guest_addr = 0x0f02000a,
+		  { .host_addr = 0x0100007f,
+		    .host_port = 65535,
+		    .guest_addr = 0x0f02000a,
 		    .guest_port = 1 } },
 	};
 	struct line l;

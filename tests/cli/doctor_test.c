@@ -49,9 +49,9 @@ static void expect(const struct doctor_host *h, const char *name, enum doctor_st
 
 static void good_host(void **state)
 {
-	static const char *const names[] = { "kvm",	   "hardware", "hyperv-kernel",
-					     "hyperv-user", "memory",	"huge-pages",
-					     "io_uring",    "seccomp",	"tap" };
+	static const char *const names[] = { "kvm",         "hardware", "hyperv-kernel",
+					     "hyperv-user", "memory",   "huge-pages",
+					     "io_uring",    "seccomp",  "tap" };
 	struct doctor_report r;
 
 	(void)state;
@@ -198,9 +198,9 @@ static void cpu_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_host),	 cmocka_unit_test(no_kvm),
+		cmocka_unit_test(good_host),     cmocka_unit_test(no_kvm),
 		cmocka_unit_test(forbidden_kvm), cmocka_unit_test(old_kvm),
-		cmocka_unit_test(no_hardware),	 cmocka_unit_test(back_ends),
+		cmocka_unit_test(no_hardware),   cmocka_unit_test(back_ends),
 		cmocka_unit_test(lesser_things), cmocka_unit_test(no_seccomp),
 		cmocka_unit_test(cpu_flags),
 	};

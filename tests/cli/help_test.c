@@ -160,7 +160,7 @@ static void unknown_topic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(options_agree), cmocka_unit_test(lines_fit),
+		cmocka_unit_test(options_agree),  cmocka_unit_test(lines_fit),
 		cmocka_unit_test(statuses_agree), cmocka_unit_test(version),
 		cmocka_unit_test(unknown_topic),
 	};

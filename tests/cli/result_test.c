@@ -54,8 +54,11 @@ static const char *text_of(struct json_object *o, const char *key)
 static void all_keys(void **state)
 {
 	struct scratch *s = *state;
-	struct result r = { .reason = OUTCOME_COMMAND, .status = 7, .detail = "a \"b\" /c\n",
-			    .vmbus_version = 0x00050003, .hyperv = "kernel" };
+	struct result r = { .reason = OUTCOME_COMMAND,
+			    .status = 7,
+			    .detail = "a \"b\" /c\n",
+			    .vmbus_version = 0x00050003,
+			    .hyperv = "kernel" };
 	struct json_object *o;
 
 	assert_int_equal(result_write(s->path, &r), 0);
@@ -89,11 +92,11 @@ static void nothing_known(void **state)
 static void reasons(void **state)
 {
 	static const char *const names[] = {
-		[OUTCOME_NONE] = "host",	  [OUTCOME_POWEROFF] = "poweroff",
-		[OUTCOME_COMMAND] = "command",	  [OUTCOME_DEBUG_EXIT] = "debug-exit",
-		[OUTCOME_REBOOT] = "reboot",	  [OUTCOME_PANIC] = "panic",
-		[OUTCOME_TIMEOUT] = "timeout",	  [OUTCOME_HOST] = "host",
-		[OUTCOME_USAGE] = "usage",	  [OUTCOME_SIGNAL] = "signal",
+		[OUTCOME_NONE] = "host",       [OUTCOME_POWEROFF] = "poweroff",
+		[OUTCOME_COMMAND] = "command", [OUTCOME_DEBUG_EXIT] = "debug-exit",
+		[OUTCOME_REBOOT] = "reboot",   [OUTCOME_PANIC] = "panic",
+		[OUTCOME_TIMEOUT] = "timeout", [OUTCOME_HOST] = "host",
+		[OUTCOME_USAGE] = "usage",     [OUTCOME_SIGNAL] = "signal",
 	};
 
 	(void)state;
@@ -105,14 +108,15 @@ static void reasons(void **state)
 static void guest_words(void **state)
 {
 	struct scratch *s = *state;
-	struct result r = { .reason = OUTCOME_PANIC, .status = 4,
-			    .detail = "\xff" "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x95\xaf\xc3(\xe2\x82" };
+	struct result r = { .reason = OUTCOME_PANIC,
+			    .status = 4,
+			    .detail = "\xff"
+				      "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x95\xaf\xc3(\xe2\x82" };
 	struct json_object *o;
 
 	assert_int_equal(result_write(s->path, &r), 0);
 	o = json_object_from_file(s->path);
-	assert_string_equal(text_of(o, "detail"),
-			    "?a\xc3\xa9\xe2\x82\xac\xf0\x9f\x95\xaf?(??");
+	assert_string_equal(text_of(o, "detail"), "?a\xc3\xa9\xe2\x82\xac\xf0\x9f\x95\xaf?(??");
 	json_object_put(o);
 }
 

@@ -38,7 +38,9 @@ struct program {
 	size_t len;
 };
 
+/* clang-format off */
 #define PROGRAM(array) { array, ARRAY_SIZE(array) }
+/* clang-format on */
 static const struct program trap[SANDBOX_ROLES] = {
 	[SANDBOX_MAIN] = PROGRAM(filter_main_trap),
 	[SANDBOX_IO] = PROGRAM(filter_io_trap),
@@ -264,14 +266,15 @@ static void log_mode(void **state)
 static void nobody_may(void **state)
 {
 	static const char *const never[] = {
-		"execve", "execveat", "fork",	"vfork",  "clone",	"clone3",
-		"ptrace", "open",     "creat",	"unlink", "rename",	"mount",
-		"bpf",	  "setuid",   "setgid", "prctl",  "io_uring_setup", "memfd_create",
+		"execve", "execveat", "fork",   "vfork",  "clone",          "clone3",
+		"ptrace", "open",     "creat",  "unlink", "rename",         "mount",
+		"bpf",    "setuid",   "setgid", "prctl",  "io_uring_setup", "memfd_create",
 	};
 
 	(void)state;
 	for (int role = 0; role < SANDBOX_ROLES; role++)
-		for (const char *const *call = sandbox_calls((enum sandbox_role)role); *call; call++)
+		for (const char *const *call = sandbox_calls((enum sandbox_role)role); *call;
+		     call++)
 			for (size_t i = 0; i < ARRAY_SIZE(never); i++)
 				assert_string_not_equal(*call, never[i]);
 }
@@ -496,20 +499,13 @@ static void bad_profiles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vcpu_rows),
-		cmocka_unit_test(io_rows),
-		cmocka_unit_test(main_rows),
-		cmocka_unit_test(slirp_rows),
-		cmocka_unit_test(other_doors),
-		cmocka_unit_test(log_mode),
-		cmocka_unit_test(nobody_may),
-		cmocka_unit_test(vcpu_has_few_calls),
-		cmocka_unit_test(role_names),
-		cmocka_unit_test(violation_is_named),
-		cmocka_unit_test(log_and_off_go_on),
-		cmocka_unit_test(process_gives_up_rights),
-		cmocka_unit_test(good_profiles),
-		cmocka_unit_test(bad_profiles),
+		cmocka_unit_test(vcpu_rows),         cmocka_unit_test(io_rows),
+		cmocka_unit_test(main_rows),         cmocka_unit_test(slirp_rows),
+		cmocka_unit_test(other_doors),       cmocka_unit_test(log_mode),
+		cmocka_unit_test(nobody_may),        cmocka_unit_test(vcpu_has_few_calls),
+		cmocka_unit_test(role_names),        cmocka_unit_test(violation_is_named),
+		cmocka_unit_test(log_and_off_go_on), cmocka_unit_test(process_gives_up_rights),
+		cmocka_unit_test(good_profiles),     cmocka_unit_test(bad_profiles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

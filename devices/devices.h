@@ -35,7 +35,6 @@ struct netvsp;
 /* 0 and *n, or -errno. nic is the netvsp's from now on. */
 int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic);
 struct vmbus_device *netvsp_device(struct netvsp *n);
-struct nic *netvsp_nic(struct netvsp *n);
 void netvsp_fini(struct netvsp *n);
 
 /* ---- Legacy parts on I/O ports --------------------------------------------------------------- */
@@ -83,7 +82,10 @@ struct io_range exit_port_range(struct exit_port *p);
 bool exit_port_started(const struct exit_port *p);
 /* The command's status, 0 to 255; -1: it was not run, or did not end. */
 int exit_port_status(const struct exit_port *p);
-/* Why it was not run: lines of printable ASCII, "" where nothing was said. Lives as long as p. */
+/*
+ * Why it was not run: printable ASCII, '\n' between lines, "" where nothing was said. Lives as long
+ * as p.
+ */
 const char *exit_port_message(const struct exit_port *p);
 /* Forgets all of it, for a restarted guest; after vm_stop(). */
 void exit_port_reset(struct exit_port *p);

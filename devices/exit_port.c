@@ -22,16 +22,27 @@ struct exit_port {
 	int status; /* -1: none */
 	char message[EXIT_PORT_MESSAGE_MAX + 1];
 	size_t message_len;
+	bool line_ended;
 };
 
+static void message_put(struct exit_port *p, char c)
+{
+	if (p->message_len < EXIT_PORT_MESSAGE_MAX)
+		p->message[p->message_len++] = c;
+}
+
+/* The end of a line is written when another one follows it. */
 static void message_add(struct exit_port *p, u8 byte)
 {
-	if (p->message_len == EXIT_PORT_MESSAGE_MAX)
+	if (byte == '\n') {
+		p->line_ended = p->message_len > 0;
 		return;
-	/* It ends on somebody's terminal. */
-	if (byte != '\n' && (byte < ' ' || byte > '~'))
-		byte = '?';
-	p->message[p->message_len++] = (char)byte;
+	}
+	if (p->line_ended)
+		message_put(p, '\n');
+	p->line_ended = false;
+	/* It is for somebody's terminal. */
+	message_put(p, byte < ' ' || byte > '~' ? '?' : (char)byte);
 }
 
 static void exit_port_write(void *ctx, u64 offset, const void *data, unsigned len)
@@ -72,6 +83,7 @@ void exit_port_reset(struct exit_port *p)
 	p->status = -1;
 	memset(p->message, 0, sizeof(p->message));
 	p->message_len = 0;
+	p->line_ended = false;
 }
 
 struct io_range exit_port_range(struct exit_port *p)

@@ -95,7 +95,7 @@ static bool alias_matches(char *line, const char *name, char module[MODINFO_NAME
 	target = word_cut(&line);
 	if (!*target || strlen(target) >= MODINFO_NAME_MAX || fnmatch(pattern, name, 0))
 		return false;
-	strcpy(module, target);
+	memcpy(module, target, strlen(target) + 1);
 	return true;
 }
 

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/io.h>
 #include <sys/reboot.h>
 #include <unistd.h>
@@ -44,7 +43,7 @@ static void console_write(const char *line)
 
 	if (fd < 0)
 		return;
-	dprintf(fd, "candela: %s", line);
+	dprintf(fd, "candela: %s\n", line);
 	close(fd);
 }
 
@@ -54,12 +53,12 @@ void report_failure(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	strcat(line, "\n");
 	console_write(line);
 	for (const char *c = line; *c; c++)
 		port_write(EXIT_PORT_MESSAGE, (unsigned char)*c);
+	port_write(EXIT_PORT_MESSAGE, '\n');
 	report_poweroff();
 }
 

@@ -60,9 +60,9 @@ static void test_status(void **state)
 
 static void test_message(void **state)
 {
-	for (const char *c = "no disk\n\033[2J\x80\n"; *c; c++)
+	for (const char *c = "\nno disk\n\033[2J\x80\n"; *c; c++)
 		out(*state, EXIT_PORT_MESSAGE, (u8)*c);
-	assert_string_equal(exit_port_message(*state), "no disk\n?[2J?\n");
+	assert_string_equal(exit_port_message(*state), "no disk\n?[2J?");
 }
 
 static void test_message_is_bounded(void **state)

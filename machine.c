@@ -67,6 +67,7 @@ struct machine {
 	struct loop **io_loop;
 
 	struct storvsp *storvsp;
+	struct nic *nic[CONFIG_NICS_MAX]; /* their netvsp owns them */
 	struct netvsp *netvsp[CONFIG_NICS_MAX];
 	unsigned netvsp_count;
 	struct line com1, com2;
@@ -370,12 +371,11 @@ static int add_chipset(struct machine *m)
 static int add_nics(struct machine *m)
 {
 	for (unsigned i = 0; i < m->config->nic_count; i++) {
-		struct nic *nic;
-		int err = nic_open(&nic, &m->config->nic[i], m->error, sizeof(m->error));
+		int err = nic_open(&m->nic[i], &m->config->nic[i], m->error, sizeof(m->error));
 
 		if (err)
 			return err;
-		err = netvsp_init(&m->netvsp[i], i, nic);
+		err = netvsp_init(&m->netvsp[i], i, m->nic[i]);
 		if (err)
 			return fail(m, err, "--net: %s", strerror(-err));
 		m->netvsp_count = i + 1;
@@ -391,7 +391,7 @@ static int sandbox_all(struct machine *m)
 static int launch_nics(struct machine *m)
 {
 	for (unsigned i = 0; i < m->netvsp_count; i++) {
-		int err = nic_launch(netvsp_nic(m->netvsp[i]), slirp_begin, m);
+		int err = nic_launch(m->nic[i], slirp_begin, m);
 
 		if (err)
 			return fail(m, err, "--net: cannot start its thread: %s", strerror(-err));

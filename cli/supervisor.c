@@ -149,7 +149,7 @@ static void run_once(struct supervisor *s)
 static int report(const struct supervisor *s)
 {
 	const struct outcome *o = s->outcome;
-	struct result r = { .reason = (int)o->reason,
+	struct result r = { .reason = o->reason,
 			    .status = o->status,
 			    .detail = o->text,
 			    .vmbus_version = o->vmbus_version,

@@ -245,7 +245,7 @@ static int hex_digit(u8 low, u8 high)
 /* Twelve UTF-16 hex digits. */
 static bool mac_parse(const u8 *text, u8 mac[6])
 {
-	for (unsigned i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 6; i++) {
 		int high = hex_digit(text[4 * i], text[4 * i + 1]);
 		int low = hex_digit(text[4 * i + 2], text[4 * i + 3]);
 
@@ -271,8 +271,8 @@ static u32 set_config(struct rndis_adapter *a, const u8 *info, u32 len)
 		return RNDIS_STATUS_INVALID_DATA;
 	if (p.type != RNDIS_CONFIG_STRING || p.name_len != 2 * (sizeof(name) - 1))
 		return RNDIS_STATUS_NOT_SUPPORTED;
-	for (u32 i = 0; i < sizeof(name) - 1; i++)
-		if (info[p.name_offset + 2 * i] != name[i] || info[p.name_offset + 2 * i + 1])
+	for (size_t i = 0; i < sizeof(name) - 1; i++)
+		if (info[p.name_offset + 2 * i] != (u8)name[i] || info[p.name_offset + 2 * i + 1])
 			return RNDIS_STATUS_NOT_SUPPORTED;
 	if (p.value_len < 4 * sizeof(mac) || !mac_parse(info + p.value_offset, mac) || mac[0] & 1)
 		return RNDIS_STATUS_INVALID_DATA;

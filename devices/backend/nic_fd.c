@@ -165,7 +165,7 @@ static int fd_kind(int fd, bool *socket)
 int nic_fd_new(struct nic **nic, int fd, struct nic_peer *peer)
 {
 	struct nic_fd *n;
-	bool socket;
+	bool socket = false;
 	int flags, err = fd_kind(fd, &socket);
 
 	if (err)

@@ -127,7 +127,8 @@ void channel_io_close(struct vmbus_channel *ch)
 
 void channel_closed(struct vmbus_channel *ch)
 {
-	channel_reply(ch, 0);
+	if (!ch->bus->ending)
+		channel_reply(ch, 0);
 }
 
 static void channel_ordered(struct loop_work *w)

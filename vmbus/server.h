@@ -135,6 +135,8 @@ struct vmbus {
 	struct loop **io;
 	unsigned io_count;
 
+	bool ending; /* vmbus_fini(): the loops run no more, nothing may be left with them */
+
 	/* Any thread, under the lock. */
 	pthread_mutex_t inbox_lock;
 	struct inbox_message inbox[VMBUS_INBOX_MAX];

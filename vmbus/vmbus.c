@@ -138,6 +138,7 @@ void vmbus_fini(struct vmbus *bus)
 {
 	if (!bus)
 		return;
+	bus->ending = true;
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
 		if (bus->channel[i])
 			channel_end(bus->channel[i]);

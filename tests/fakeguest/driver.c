@@ -56,6 +56,19 @@ int fg_take(struct fakeguest *g, u32 type, void *msg, u32 size)
 	return -ENOENT;
 }
 
+int fg_await(struct fakeguest *g, u32 type, void *msg, u32 size)
+{
+	u64 end = loop_now_ns() + 5 * NSEC_PER_SEC;
+	int len = fg_take(g, type, msg, size);
+
+	while (len < 0 && g->io_threads && loop_now_ns() < end) {
+		usleep(50);
+		fg_pump(g);
+		len = fg_take(g, type, msg, size);
+	}
+	return len < 0 ? -ETIMEDOUT : len;
+}
+
 unsigned fg_count(const struct fakeguest *g, u32 type)
 {
 	unsigned count = 0;
@@ -86,7 +99,7 @@ int fg_connect(struct fakeguest *g, u32 version)
 		      sizeof(msg));
 	if (err)
 		return err;
-	if (fg_take(g, VMBUS_MSG_VERSION_RESPONSE, &response, sizeof(response)) < 0)
+	if (fg_await(g, VMBUS_MSG_VERSION_RESPONSE, &response, sizeof(response)) < 0)
 		return -ETIMEDOUT;
 	if (!response.version_supported || response.connection_state)
 		return -ECONNREFUSED;
@@ -124,7 +137,7 @@ int fg_request_offers(struct fakeguest *g)
 	if (err)
 		return err;
 	fg_offers_poll(g);
-	if (fg_take(g, VMBUS_MSG_ALL_OFFERS_DELIVERED, &msg, sizeof(msg)) < 0)
+	if (fg_await(g, VMBUS_MSG_ALL_OFFERS_DELIVERED, &msg, sizeof(msg)) < 0)
 		return -ETIMEDOUT;
 	return 0;
 }
@@ -162,7 +175,7 @@ int fg_unload(struct fakeguest *g)
 		return err;
 	g->version = 0;
 	g->offer_count = 0;
-	return fg_take(g, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg)) < 0 ? -ETIMEDOUT : 0;
+	return fg_await(g, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg)) < 0 ? -ETIMEDOUT : 0;
 }
 
 /* ---- GPADLs ---------------------------------------------------------------------------------- */
@@ -205,7 +218,7 @@ int fg_gpadl_create_pfns(struct fakeguest *g, u32 relid, u32 byte_offset, u32 by
 		done += post_pfns(g, msg, sizeof(body), pfn + done, pages - done, &err);
 	if (err)
 		return err;
-	if (fg_take(g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created)) < 0)
+	if (fg_await(g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created)) < 0)
 		return -ETIMEDOUT;
 	*id = created.gpadl;
 	return created.creation_status || created.gpadl != header.gpadl ? -EPROTO : 0;
@@ -238,7 +251,7 @@ int fg_gpadl_teardown(struct fakeguest *g, u32 relid, u32 id)
 
 	if (err)
 		return err;
-	if (fg_take(g, VMBUS_MSG_GPADL_TORNDOWN, &torndown, sizeof(torndown)) < 0)
+	if (fg_await(g, VMBUS_MSG_GPADL_TORNDOWN, &torndown, sizeof(torndown)) < 0)
 		return -ETIMEDOUT;
 	return torndown.gpadl == id ? 0 : -EPROTO;
 }
@@ -287,7 +300,7 @@ static int open_post(struct fg_channel *ch, u32 out_pages, u32 target_vp)
 
 	if (err)
 		return err;
-	if (fg_take(ch->guest, VMBUS_MSG_OPEN_CHANNEL_RESULT, &result, sizeof(result)) < 0)
+	if (fg_await(ch->guest, VMBUS_MSG_OPEN_CHANNEL_RESULT, &result, sizeof(result)) < 0)
 		return -ETIMEDOUT;
 	ch->open_status = result.status;
 	ch->open = !result.status;
@@ -341,7 +354,7 @@ int fg_modify(struct fg_channel *ch, u32 target_vp)
 
 	if (err || g->version < VMBUS_VERSION_WIN10_V5_3)
 		return err;
-	if (fg_take(g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE, &response, sizeof(response)) < 0)
+	if (fg_await(g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE, &response, sizeof(response)) < 0)
 		return -ETIMEDOUT;
 	return response.status || response.child_relid != ch->relid ? -EPROTO : 0;
 }

@@ -64,6 +64,8 @@ struct fakeguest {
 	struct loop io[FG_IO_MAX];
 	struct loop *io_list[FG_IO_MAX];
 	unsigned io_count;
+	pthread_t io_thread[FG_IO_MAX];
+	bool io_threads; /* between fg_start_io() and fg_stop_io() */
 	struct vmbus *bus;
 
 	/* The hypervisor's part. */
@@ -103,6 +105,15 @@ int fg_init(struct fakeguest *g, const struct fg_config *config);
 /* Takes all of it down, open channels included. */
 void fg_fini(struct fakeguest *g);
 
+/*
+ * Gives each I/O loop a thread of its own, for stress tests and benchmarks; fg_pump() then turns
+ * the control loop only, and calls that need an answer wait up to 5 s for it. 0 or -errno.
+ */
+int fg_start_io(struct fakeguest *g);
+
+/* Ends those threads; fg_fini() does so where it was forgotten. */
+void fg_stop_io(struct fakeguest *g);
+
 /* Turns all loops until none has anything to do (at most 100,000 turns each). */
 void fg_pump(struct fakeguest *g);
 
@@ -128,6 +139,9 @@ int fg_post(struct fakeguest *g, const void *msg, u32 len);
  * fits goes to msg), or -ENOENT. Does not pump.
  */
 int fg_take(struct fakeguest *g, u32 type, void *msg, u32 size);
+
+/* fg_take(), waiting for what an I/O thread has to do first. -ETIMEDOUT where none came. */
+int fg_await(struct fakeguest *g, u32 type, void *msg, u32 size);
 
 /* Messages of this type received and not taken; type 0: of all. Does not pump. */
 unsigned fg_count(const struct fakeguest *g, u32 type);

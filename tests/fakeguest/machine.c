@@ -134,6 +134,7 @@ int fg_init(struct fakeguest *g, const struct fg_config *config)
 
 void fg_fini(struct fakeguest *g)
 {
+	fg_stop_io(g);
 	vmbus_fini(g->bus);
 	g->bus = NULL;
 	for (unsigned i = 0; i < g->io_count; i++)
@@ -142,6 +143,34 @@ void fg_fini(struct fakeguest *g)
 	gmem_fini(&g->mem);
 	free(g->message);
 	g->message = NULL;
+}
+
+static void *io_run(void *arg)
+{
+	loop_run(arg);
+	return NULL;
+}
+
+int fg_start_io(struct fakeguest *g)
+{
+	g->io_threads = true;
+	for (unsigned i = 0; i < g->io_count; i++) {
+		int err = pthread_create(&g->io_thread[i], NULL, io_run, &g->io[i]);
+
+		if (err)
+			return -err;
+	}
+	return 0;
+}
+
+void fg_stop_io(struct fakeguest *g)
+{
+	for (unsigned i = 0; g->io_threads && i < g->io_count; i++) {
+		loop_stop(&g->io[i]);
+		pthread_join(g->io_thread[i], NULL);
+		g->io[i].stop = false;
+	}
+	g->io_threads = false;
 }
 
 /* ---- Pumping --------------------------------------------------------------------------------- */
@@ -168,7 +197,7 @@ static bool turn_all(struct fakeguest *g)
 		any = true;
 		loop_turn(&g->control, 0);
 	}
-	for (unsigned i = 0; i < g->io_count; i++) {
+	for (unsigned i = 0; i < g->io_count && !g->io_threads; i++) {
 		if (!loop_has_work(&g->io[i]))
 			continue;
 		any = true;

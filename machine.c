@@ -266,10 +266,14 @@ static u32 console_keys(void *ctx, u8 *data, u32 len)
 	return len;
 }
 
+static int add_range(struct machine *m, struct io_range range)
+{
+	return io_add(&m->vm.io, &range);
+}
+
 static int add_line(struct machine *m, struct line *l, const struct console_config *console,
 		    u64 port, u32 irq)
 {
-	struct io_range range;
 	int err;
 
 	l->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -278,8 +282,7 @@ static int add_line(struct machine *m, struct line *l, const struct console_conf
 		err = serial_init(&l->serial, l->irq_fd, line_output, l);
 	if (!err) {
 		serial_on_room(l->serial, line_room, l);
-		range = serial_range(l->serial, port);
-		err = io_add(&m->vm.io, &range);
+		err = add_range(m, serial_range(l->serial, port));
 	}
 	if (!err)
 		err = console_init(&l->console, &m->control, console);
@@ -339,32 +342,28 @@ static void debug_exit(void *ctx, u64 offset, const void *data, unsigned len)
 
 static int add_chipset(struct machine *m)
 {
-	struct io_range debug = { .space = IO_PORT, .len = 4, .write = debug_exit, .ctx = m };
-	struct io_range range;
-	int err = pm_add(&m->vm);
+	int err = pm_add(&m->vm) ?: cmos_init(&m->cmos) ?: exit_port_init(&m->exit_port);
 
 	if (!err)
-		err = cmos_init(&m->cmos);
-	if (!err) {
-		range = cmos_range(m->cmos);
-		err = io_add(&m->vm.io, &range);
-	}
-	if (!err)
-		err = exit_port_init(&m->exit_port);
-	if (!err) {
-		range = exit_port_range(m->exit_port);
-		err = io_add(&m->vm.io, &range);
-	}
-	if (!err && m->config->debug_exit_port >= 0) {
-		debug.base = (u64)m->config->debug_exit_port;
-		err = io_add(&m->vm.io, &debug);
-		if (err == -EBUSY)
-			return fail(m, -EINVAL, "--debug-exit 0x%x: a device of the machine is there",
-				    m->config->debug_exit_port);
-	}
-	if (err)
-		return fail(m, err, "cannot set up the chipset: %s", strerror(-err));
-	return add_lines(m);
+		err = add_range(m, cmos_range(m->cmos)) ?:
+		      add_range(m, exit_port_range(m->exit_port));
+	return err ? fail(m, err, "cannot set up the chipset: %s", strerror(-err)) : add_lines(m);
+}
+
+/* Last of the port devices: what it collides with is the user's choice, not theirs. */
+static int add_debug_exit(struct machine *m)
+{
+	int port = m->config->debug_exit_port;
+
+	if (port < 0)
+		return 0;
+	if (!add_range(m, (struct io_range){ .space = IO_PORT,
+					     .base = (u64)port,
+					     .len = 4,
+					     .write = debug_exit,
+					     .ctx = m }))
+		return 0;
+	return fail(m, -EINVAL, "--debug-exit 0x%x: a device of the machine has that port", port);
 }
 
 /* Opens what needs privileges; the thread of a user NIC waits for nic_launch(). */
@@ -374,7 +373,7 @@ static int add_nics(struct machine *m)
 		int err = nic_open(&m->nic[i], &m->config->nic[i], m->error, sizeof(m->error));
 
 		if (err)
-			return err;
+			return err == -EBADF ? -EINVAL : err; /* fd=N is the user's */
 		err = netvsp_init(&m->netvsp[i], i, m->nic[i]);
 		if (err)
 			return fail(m, err, "--net: %s", strerror(-err));
@@ -688,6 +687,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	err = watch_signals(m) ?:
 	      create_vm(m) ?:
 	      add_chipset(m) ?:
+	      add_debug_exit(m) ?:
 	      add_nics(m) ?:
 	      sandbox_all(m) ?:
 	      launch_nics(m) ?:

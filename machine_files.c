@@ -134,8 +134,9 @@ static int open_disks(struct machine_files *f, const struct config *c, char *err
 	for (unsigned i = 0; i < c->disk_count; i++) {
 		int err = disk_raw_open(&f->disk[i], &c->disk[i], error, size);
 
+		/* Whatever is wrong with an image is the user's to mend. */
 		if (err)
-			return err;
+			return err == -ENOMEM ? err : -EINVAL;
 		f->disk_count = i + 1;
 	}
 	return 0;

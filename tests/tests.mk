@@ -79,7 +79,7 @@ INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test devices/console_test devices/serial_test
+THREAD_TESTS := base/loop_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SCSI as bytes: operation codes, status, sense, pages. All multi-byte fields are big-endian and
+ * reached by the helpers at the end. Sources: SPC-3 and SPC-4 (commands of all devices), SBC-3
+ * (block devices), SAM-5 (status).
+ */
+#ifndef DEVICES_SCSI_PROTO_H
+#define DEVICES_SCSI_PROTO_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/* SPC-4 annex F, SBC-3 table 25. */
+enum scsi_opcode {
+	SCSI_TEST_UNIT_READY = 0x00,
+	SCSI_REQUEST_SENSE = 0x03,
+	SCSI_READ_6 = 0x08,
+	SCSI_WRITE_6 = 0x0a,
+	SCSI_INQUIRY = 0x12,
+	SCSI_MODE_SENSE_6 = 0x1a,
+	SCSI_START_STOP_UNIT = 0x1b,
+	SCSI_PREVENT_ALLOW = 0x1e,
+	SCSI_READ_CAPACITY_10 = 0x25,
+	SCSI_READ_10 = 0x28,
+	SCSI_WRITE_10 = 0x2a,
+	SCSI_VERIFY_10 = 0x2f,
+	SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+	SCSI_WRITE_SAME_10 = 0x41,
+	SCSI_UNMAP = 0x42,
+	SCSI_MODE_SENSE_10 = 0x5a,
+	SCSI_READ_16 = 0x88,
+	SCSI_WRITE_16 = 0x8a,
+	SCSI_VERIFY_16 = 0x8f,
+	SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
+	SCSI_WRITE_SAME_16 = 0x93,
+	SCSI_SERVICE_ACTION_IN_16 = 0x9e,
+	SCSI_REPORT_LUNS = 0xa0,
+	SCSI_READ_12 = 0xa8,
+	SCSI_WRITE_12 = 0xaa,
+};
+
+#define SCSI_SA_READ_CAPACITY_16 0x10
+#define SCSI_CDB_MAX 16
+
+/* SAM-5 5.3.1. */
+enum scsi_status {
+	SCSI_GOOD = 0x00,
+	SCSI_CHECK_CONDITION = 0x02,
+};
+
+/* SPC-4 4.5.6. */
+enum scsi_sense_key {
+	SCSI_NO_SENSE = 0x0,
+	SCSI_MEDIUM_ERROR = 0x3,
+	SCSI_HARDWARE_ERROR = 0x4,
+	SCSI_ILLEGAL_REQUEST = 0x5,
+	SCSI_DATA_PROTECT = 0x7,
+};
+
+/* SPC-4 annex F: additional sense code << 8 | qualifier. */
+enum scsi_asc {
+	SCSI_ASC_NONE = 0x0000,
+	SCSI_ASC_WRITE_ERROR = 0x0c00,
+	SCSI_ASC_READ_ERROR = 0x1100,
+	SCSI_ASC_PARAMETER_LIST_LENGTH = 0x1a00,
+	SCSI_ASC_INVALID_OPCODE = 0x2000,
+	SCSI_ASC_LBA_OUT_OF_RANGE = 0x2100,
+	SCSI_ASC_INVALID_FIELD_IN_CDB = 0x2400,
+	SCSI_ASC_LUN_NOT_SUPPORTED = 0x2500,
+	SCSI_ASC_INVALID_FIELD_IN_PARAMETERS = 0x2600,
+	SCSI_ASC_WRITE_PROTECTED = 0x2700,
+	SCSI_ASC_SPACE_ALLOCATION_FAILED = 0x2707,
+	SCSI_ASC_SAVING_NOT_SUPPORTED = 0x3900,
+	SCSI_ASC_INTERNAL_FAILURE = 0x4400,
+};
+
+/* Fixed format sense data (SPC-4 4.5.3). */
+struct scsi_sense_fixed {
+	uint8_t response_code; /* 0x70: current error */
+	uint8_t obsolete;
+	uint8_t key;
+	uint8_t information[4];
+	uint8_t additional_length; /* 10 */
+	uint8_t command_specific[4];
+	uint8_t asc;
+	uint8_t ascq;
+	uint8_t fru;
+	uint8_t key_specific[3];
+};
+static_assert(sizeof(struct scsi_sense_fixed) == 18, "SPC-4 table 47");
+
+/* Standard INQUIRY data (SPC-3 6.4.2). */
+struct scsi_inquiry_data {
+	uint8_t peripheral;
+	uint8_t removable;
+	uint8_t version; /* 5: SPC-3 */
+	uint8_t format; /* 2 */
+	uint8_t additional_length;
+	uint8_t flags[2];
+	uint8_t cmdque; /* 2: tagged queuing */
+	uint8_t vendor[8];
+	uint8_t product[16];
+	uint8_t revision[4];
+	uint8_t vendor_specific[20];
+	uint8_t reserved[2];
+	uint8_t version_descriptors[16];
+	uint8_t reserved2[22];
+};
+static_assert(sizeof(struct scsi_inquiry_data) == 96, "SPC-3 table 81");
+
+/* Qualifier 3, type 0x1f: nothing can be attached here. */
+#define SCSI_PERIPHERAL_ABSENT 0x7f
+
+enum scsi_vpd_page {
+	SCSI_VPD_SUPPORTED = 0x00,
+	SCSI_VPD_SERIAL = 0x80,
+	SCSI_VPD_IDENTIFICATION = 0x83,
+	SCSI_VPD_BLOCK_LIMITS = 0xb0,
+	SCSI_VPD_CHARACTERISTICS = 0xb1,
+	SCSI_VPD_PROVISIONING = 0xb2,
+};
+
+/* UNMAP parameter list (SBC-3 5.28.2): the header, then descriptors. */
+struct scsi_unmap_header {
+	uint8_t data_length[2];
+	uint8_t descriptors_length[2];
+	uint8_t reserved[4];
+};
+static_assert(sizeof(struct scsi_unmap_header) == 8, "SBC-3 table 90");
+
+struct scsi_unmap_descriptor {
+	uint8_t lba[8];
+	uint8_t blocks[4];
+	uint8_t reserved[4];
+};
+static_assert(sizeof(struct scsi_unmap_descriptor) == 16, "SBC-3 table 91");
+
+enum scsi_mode_page {
+	SCSI_MODE_CACHING = 0x08,
+	SCSI_MODE_CONTROL = 0x0a,
+	SCSI_MODE_ALL = 0x3f,
+};
+
+static inline uint16_t scsi_get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t scsi_get32(const uint8_t *p)
+{
+	return (uint32_t)scsi_get16(p) << 16 | scsi_get16(p + 2);
+}
+
+static inline uint64_t scsi_get64(const uint8_t *p)
+{
+	return (uint64_t)scsi_get32(p) << 32 | scsi_get32(p + 4);
+}
+
+static inline void scsi_put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void scsi_put32(uint8_t *p, uint32_t v)
+{
+	scsi_put16(p, (uint16_t)(v >> 16));
+	scsi_put16(p + 2, (uint16_t)v);
+}
+
+static inline void scsi_put64(uint8_t *p, uint64_t v)
+{
+	scsi_put32(p, (uint32_t)(v >> 32));
+	scsi_put32(p + 4, (uint32_t)v);
+}
+
+#endif

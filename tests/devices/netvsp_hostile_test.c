@@ -22,6 +22,9 @@ static void memory_that_is_not_there_is_refused(void **state)
 
 	(void)state;
 	bed_bring_up(b);
+	/* What lies there would be taken: a long message, and one behind the last whole section. */
+	bed_put_message(fg_ptr(&b->g, b->send, 6145), 6145 - 44, 1);
+	bed_put_message(fg_ptr(&b->g, b->send + 10 * 6144, 100), 100 - 44, 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		id = bed_transmit(b, NVSP_CHANNEL_DATA, bad[i].section, bad[i].size, NULL, 0);
 		assert_int_equal(bed_transmit_status(b, id), NVSP_STATUS_INVALID_RNDIS_PKT);

@@ -426,6 +426,47 @@ static void a_slow_guest_loses_nothing(void **state)
 	net_close(&n);
 }
 
+/* Numbered datagrams from the host, as many as fit on the way and more. */
+static void a_flood_waits_in_order_and_passes(void **state)
+{
+	struct nic_config config = { .kind = NIC_USER };
+	struct sockaddr_in guest;
+	socklen_t guest_len = sizeof(guest);
+	struct net n;
+	u16 port;
+	int fd = host_socket(SOCK_DGRAM, &port);
+	struct segment seg = { .protocol = 17, .from = GUEST, .to = HOST, .from_port = 4000,
+			       .to_port = port, .data = (const u8 *)"?", .len = 1 };
+	u32 block[350] = { 0 }, last = 0, got = 0, count = 2500, number;
+
+	(void)state;
+	net_open(&n, &config);
+	net_resolve(&n);
+	net_segment(&n, &seg);
+	host_wait(&n, fd);
+	recvfrom(fd, block, sizeof(block), 0, (struct sockaddr *)&guest, &guest_len);
+	n.nic->ops->receive_enable(n.nic, false);
+	for (number = 1; number <= count; number++) {
+		block[0] = number;
+		sendto(fd, block, sizeof(block), 0, (struct sockaddr *)&guest, guest_len);
+		if (number % 16 == 0)
+			usleep(500);
+	}
+	n.nic->ops->receive_enable(n.nic, true);
+	/* What was lost on the way tells the end by its silence, so the last one is sent anew. */
+	while (last < count) {
+		sendto(fd, &count, sizeof(count), 0, (struct sockaddr *)&guest, guest_len);
+		seg = net_expect(&n, 17, 4000);
+		memcpy(&number, seg.data, sizeof(number));
+		assert_true(number > last);
+		last = number;
+		got++;
+	}
+	assert_true(got > 300);
+	close(fd);
+	net_close(&n);
+}
+
 static int refuse(void *ctx)
 {
 	++*(int *)ctx;
@@ -468,6 +509,7 @@ int main(void)
 		cmocka_unit_test(hostfwd_tcp_reaches_the_guest),
 		cmocka_unit_test(a_taken_port_is_named),
 		cmocka_unit_test(a_slow_guest_loses_nothing),
+		cmocka_unit_test(a_flood_waits_in_order_and_passes),
 		cmocka_unit_test(a_refused_thread_start_is_reported),
 		cmocka_unit_test(closing_without_a_launch_is_fine),
 	};

@@ -49,6 +49,7 @@ $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
 $(foreach t,gpadl connection channel threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 # ---- devices
+$(eval $(call unit_test,devices/storvsp_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
 $(eval $(call unit_test,devices/scsi_disk_test,$(wildcard devices/scsi_*.c) $(DISKS),-luring))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))

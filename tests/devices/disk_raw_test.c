@@ -2,6 +2,7 @@
 /* Disk back ends: a random stream of requests to all of them compared, and what raw images refuse. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -229,6 +230,87 @@ static void ephemeral_shows_the_image_where_nothing_was_written(void **state)
 	disk_close(disk);
 }
 
+/* The kernel is made to stop short by cutting what it was asked for. */
+static void short_transfers_go_on(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, false);
+	u8 out[4 * BLOCK], in[4 * BLOCK];
+	struct request q = { .op = { .len = sizeof(out), .iov_count = 3 } };
+	struct iovec part;
+
+	for (u32 i = 0; i < sizeof(out); i++)
+		out[i] = (u8)(i * 31 + i / 256);
+	for (unsigned write = 2; write--;) {
+		u8 *buf = write ? out : in;
+
+		q.op.kind = write ? DISK_WRITE : DISK_READ;
+		q.op.iov_count = 3;
+		q.iov[0] = (struct iovec){ buf, 700 };
+		q.iov[1] = (struct iovec){ buf + 700, 500 };
+		q.iov[2] = (struct iovec){ buf + 1200, sizeof(out) - 1200 };
+		request_start(r, disk, &q);
+		part = (struct iovec){ buf, write ? 100 : 700 };
+		q.op.io.iov = &part;
+		q.op.io.iov_count = 1;
+		assert_int_equal(request_wait(r, &q), 0);
+		assert_int_equal(q.op.finished, sizeof(out));
+	}
+	assert_memory_equal(in, out, sizeof(out));
+	disk_close(disk);
+}
+
+/* ---- two loops, one disk ---- */
+
+#define SHARED_ROUNDS 400
+
+struct sharer {
+	struct disk *disk;
+	unsigned parity; /* writes every other block */
+	bool failed;
+};
+
+/* Neighbouring blocks of the two threads share words of the map. */
+static void *sharer_run(void *arg)
+{
+	struct sharer *s = arg;
+	struct rig *r = calloc(1, sizeof(*r));
+	u8 buf[BLOCK];
+
+	s->failed = !r || loop_init(&r->loop) || uring_init(&r->uring, &r->loop, 8);
+	for (unsigned n = 0; n < 2 * SHARED_ROUNDS && !s->failed; n++) {
+		unsigned i = n % SHARED_ROUNDS;
+		struct request q = io(n < SHARED_ROUNDS ? DISK_WRITE : DISK_READ,
+				      (2 * i + s->parity) * (u64)BLOCK, buf, BLOCK);
+
+		memset(buf, (int)(i + s->parity) | 1, sizeof(buf));
+		request_start(r, s->disk, &q);
+		while (!q.done)
+			s->failed |= !!loop_turn(&r->loop, 1000);
+		s->failed |= q.err || buf[BLOCK - 1] != (u8)((i + s->parity) | 1);
+	}
+	uring_fini(&r->uring);
+	loop_fini(&r->loop);
+	free(r);
+	return NULL;
+}
+
+static void one_disk_serves_two_loops(void **state)
+{
+	struct rig *r = *state;
+	struct sharer s[2] = { { image_open(r, false, true), 0, false } };
+	pthread_t thread[2];
+
+	s[1] = (struct sharer){ s[0].disk, 1, false };
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, sharer_run, &s[i]), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_false(s[i].failed);
+	}
+	disk_close(s[0].disk);
+}
+
 /* ---- what goes wrong ---- */
 
 static void requests_beyond_the_contract_are_refused(void **state)
@@ -402,6 +484,8 @@ int main(void)
 		TEST(raw_matches_memory),
 		TEST(ephemeral_matches_memory_and_keeps_the_image),
 		TEST(ephemeral_shows_the_image_where_nothing_was_written),
+		TEST(short_transfers_go_on),
+		TEST(one_disk_serves_two_loops),
 		TEST(requests_beyond_the_contract_are_refused),
 		TEST(read_only_is_enforced_below),
 		TEST(a_shrunken_file_is_an_io_error),

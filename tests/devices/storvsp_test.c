@@ -517,7 +517,8 @@ static void mutated_send(struct rig *r)
 	if (rig_random(r, 10))
 		srb_send(r, rig_random(r, 1000), &p, offset, len);
 	else
-		fg_send(&r->ch, 1, &p, 8 * rig_random(r, 40), rig_random(r, 2));
+		fg_send(&r->ch, 1, memcpy(r->buf, &p, sizeof(p)), 8 * rig_random(r, 40),
+			rig_random(r, 2));
 }
 
 static void mutated_packets_hurt_nobody(void **state)

@@ -182,11 +182,13 @@ static int net_forward(struct config_parse *p, struct nic_config *nic, char *tex
 
 static int net_tap_name(struct config_parse *p, struct nic_config *nic, const char *name)
 {
-	if (!*name || strlen(name) >= sizeof(nic->tap_name) || strpbrk(name, "/: \t\n"))
+	size_t len = strlen(name);
+
+	if (!len || len >= sizeof(nic->tap_name) || strpbrk(name, "/: \t\n"))
 		return config_fail(p,
 				   "name= wants the name of a tap interface, at most %zu letters",
 				   sizeof(nic->tap_name) - 1);
-	strcpy(nic->tap_name, name);
+	memcpy(nic->tap_name, name, len + 1);
 	return 0;
 }
 

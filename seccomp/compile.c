@@ -369,22 +369,30 @@ static void print_names(void)
 	printf("};\n");
 }
 
-int main(int argc, char **argv)
+/* Everything is read before anything is printed. */
+static int compile(struct profile *profiles, char **paths, int count)
 {
-	struct profile *profiles = calloc((size_t)argc, sizeof(*profiles));
-
-	if (!profiles || argc < 2) {
-		fprintf(stderr, "usage: compile PROFILE...\n");
-		return 2;
-	}
-	for (int i = 1; i < argc; i++)
-		if (open_profile(&profiles[i], argv[i]))
+	for (int i = 0; i < count; i++)
+		if (open_profile(&profiles[i], paths[i]))
 			return 1;
 	printf("/* Made by seccomp/compile.c; edit the profiles instead. */\n"
 	       "#include <linux/filter.h>\n#include <stddef.h>\n");
-	for (int i = 1; i < argc; i++)
+	for (int i = 0; i < count; i++)
 		if (print_profile(&profiles[i]))
 			return 1;
 	print_names();
 	return fflush(stdout) || ferror(stdout) ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct profile *profiles = calloc((size_t)argc, sizeof(*profiles));
+	int status = 2;
+
+	if (profiles && argc > 1)
+		status = compile(profiles, argv + 1, argc - 1);
+	else
+		fprintf(stderr, "usage: compile PROFILE...\n");
+	free(profiles);
+	return status;
 }

@@ -23,6 +23,7 @@ int outq_push(struct outq *q, u32 vp, u32 sint, const void *msg, u32 len)
 
 void outq_flush(struct outq *q, struct vmbus_port *port)
 {
+	atomic_store(&q->waiting, q->count > 0);
 	while (q->count) {
 		const struct outq_message *m = &q->message[q->head];
 		int err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
@@ -35,6 +36,7 @@ void outq_flush(struct outq *q, struct vmbus_port *port)
 		q->head = (q->head + 1) % OUTQ_MAX;
 		q->count--;
 	}
+	atomic_store(&q->waiting, false);
 	/* Back to the front: a queue that is short lived touches few pages. */
 	q->head = 0;
 }

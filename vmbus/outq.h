@@ -6,6 +6,8 @@
 #ifndef VMBUS_OUTQ_H
 #define VMBUS_OUTQ_H
 
+#include <stdatomic.h>
+
 #include "base/log.h"
 #include "base/types.h"
 #include "vmbus/port.h"
@@ -23,6 +25,8 @@ struct outq_message {
 struct outq {
 	struct outq_message message[OUTQ_MAX]; /* a circle */
 	u32 head, count;
+	/* A free slot would be used. True from before a slot is found busy; read by any thread. */
+	_Atomic bool waiting;
 	struct log_guest lost;
 };
 

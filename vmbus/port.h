@@ -18,9 +18,12 @@ struct vmbus_port {
 	int (*post_message)(struct vmbus_port *port, u32 vp, u32 sint, const void *msg, u32 len);
 	/* Sets the channel's flag (its relid) on (vp, sint). 0 or -errno. Any thread. */
 	int (*set_event)(struct vmbus_port *port, u32 vp, u32 sint, u32 flag);
-	/* The guest's signals to connection_id write eventfd fd from now on. 0 or -errno. */
+	/*
+	 * The guest's signals to connection_id write eventfd fd from now on, which nobody need
+	 * read. 0 or -errno. Control loop.
+	 */
 	int (*bind_event)(struct vmbus_port *port, u32 connection_id, int fd);
-	/* They do so no longer. */
+	/* They do so no longer. Control loop, or the end of the bus. */
 	void (*unbind_event)(struct vmbus_port *port, u32 connection_id, int fd);
 	/* VPs of the machine: valid targets are 0..vp_count-1. */
 	u32 vp_count;

@@ -84,7 +84,9 @@ static void slot_freed(struct loop_work *w)
 
 void vmbus_slot_free(struct vmbus *bus)
 {
-	loop_post(bus->control, &bus->slot_work);
+	/* It comes with every interrupt of the SINT: nothing to do is the rule. */
+	if (atomic_load(&bus->outq.waiting))
+		loop_post(bus->control, &bus->slot_work);
 }
 
 void vmbus_status(struct vmbus *bus, struct vmbus_status *status)

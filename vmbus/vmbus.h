@@ -5,8 +5,9 @@
  * server.h and beside it.
  *
  * Threads. The bus (connection, offers, GPADLs, channel states) belongs to the control loop. An
- * open channel belongs to the I/O loop its target VP is served by: all functions of its device and
- * all channel_* calls run there. The core passes messages between the two; devices never notice.
+ * open channel belongs to the I/O loop that served its target VP when it was opened (and stays
+ * there where the guest moves its interrupt to another VP): all functions of its device and all
+ * channel_* calls run there. The core passes messages between the two; devices never notice.
  *
  * A device is a descriptor (struct vmbus_device_ops) and a few functions. It sees packets, guest
  * ranges and completions, never KVM, SynIC or GPADL internals.
@@ -32,10 +33,10 @@ struct gpadl;
 /* ---- For device writers ---------------------------------------------------------------------- */
 
 struct vmbus_device_ops {
-	const char *name;      /* for messages and traces: "storvsp" */
-	struct guid type;      /* the interface type the guest's driver matches */
-	bool pipe;             /* offered in message-pipe mode (integration services) */
-	u32 packet_max;        /* bytes of the largest packet taken, descriptor and ranges included */
+	const char *name; /* for messages and traces: "storvsp" */
+	struct guid type; /* the interface type the guest's driver matches */
+	bool pipe; /* offered in message-pipe mode (integration services) */
+	u32 packet_max; /* bytes of the largest packet taken, descriptor and ranges included */
 	/* The guest opened ch. 0, or -errno: the open fails. ch->data is the device's to use. */
 	int (*open)(struct vmbus_channel *ch);
 	/*
@@ -53,10 +54,10 @@ struct vmbus_device_ops {
 /* One device on the bus. The owner sets the first part, zeroes the rest and keeps it in place. */
 struct vmbus_device {
 	const struct vmbus_device_ops *ops;
-	struct guid instance;      /* stable across boots */
+	struct guid instance; /* stable across boots */
 	u16 mmio_megabytes;
-	u8 user_defined[120];      /* of the offer */
-	void *data;                /* the device's own */
+	u8 user_defined[120]; /* of the offer */
+	void *data; /* the device's own */
 	/* The bus's part. */
 	struct vmbus *bus;
 	struct vmbus_channel *primary;
@@ -67,26 +68,29 @@ struct vmbus_device {
 
 /* A packet received: everything points into the caller's buffer, a private copy. */
 struct vmbus_packet {
-	u16 type;             /* enum vmbus_packet_type, or what the guest sent */
+	u16 type; /* enum vmbus_packet_type, or what the guest sent */
 	bool completion_wanted;
 	u64 transaction_id;
 	const void *payload;
-	u32 payload_size;     /* bytes, a multiple of 8 as sent: padding included */
-	const void *ranges;   /* GPA-direct: range_count ranges in ranges_size bytes, unchecked */
+	u32 payload_size; /* bytes, a multiple of 8 as sent: padding included */
+	const void *ranges; /* GPA-direct: range_count ranges in ranges_size bytes, unchecked */
 	u32 ranges_size;
 	u32 range_count;
 };
 
 /*
  * Copies the next packet into buf (packet_max bytes) and takes it off the ring. 1: *pkt is set;
- * 0: none left; -EMSGSIZE: larger than packet_max, skipped; -EBADMSG: malformed, skipped or the
- * ring is beyond repair and yields nothing more. Never blocks.
+ * 0: none left, or this channel has had its share of the loop's turn and ready() follows;
+ * -EMSGSIZE: larger than packet_max, skipped; -EBADMSG: malformed, skipped or the ring is beyond
+ * repair and yields nothing more. Only within ready(). Never blocks.
  */
 int channel_recv(struct vmbus_channel *ch, void *buf, struct vmbus_packet *pkt);
 
 /*
  * Queues a packet of count payload pieces; the guest is signalled in the flush phase where it must
- * be. 0, or -EAGAIN: no room now, ready() follows once there is. count <= 4.
+ * be. 0, or -EAGAIN: no room now, ready() follows once there is. A packet for a guest that has
+ * broken its ring, given it no room for one so large, or closed the channel is lost, which is its
+ * own fault: 0. count <= 4.
  */
 int channel_send(struct vmbus_channel *ch, u16 type, bool completion_wanted, u64 transaction_id,
 		 const struct iovec *payload, unsigned count);
@@ -147,8 +151,9 @@ struct vmbus_config {
 int vmbus_init(struct vmbus **bus, const struct vmbus_config *config);
 
 /*
- * Frees the bus. Every loop's thread must have ended; devices get close() for open channels first
- * and must close at once. A NULL bus is fine.
+ * Frees the bus. Every loop's thread must have ended, the loops themselves still be there; devices
+ * get close() for open channels first and must close at once: nothing they are asked here may wait
+ * for a loop. A NULL bus is fine.
  */
 void vmbus_fini(struct vmbus *bus);
 
@@ -178,7 +183,7 @@ void vmbus_slot_free(struct vmbus *bus);
 /* What the guest has done so far, for messages to the user ("the guest never contacted VMBus"). */
 struct vmbus_status {
 	bool contacted;
-	u32 version;      /* negotiated, 0x00050003 for 5.3; 0: none */
+	u32 version; /* negotiated, 0x00050003 for 5.3; 0: none */
 	unsigned channels_open;
 };
 void vmbus_status(struct vmbus *bus, struct vmbus_status *status);

@@ -214,7 +214,7 @@ void fg_pump(struct fakeguest *g)
 
 bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx, int timeout_ms)
 {
-	u64 end = loop_now_ns() + (u64)timeout_ms * NSEC_PER_MSEC;
+	u64 end = loop_now_ns() + (unsigned)timeout_ms * NSEC_PER_MSEC;
 
 	fg_pump(g);
 	while (!done(ctx)) {

@@ -207,6 +207,8 @@ static void open_is_checked(void **state)
 	assert_int_not_equal(open_status(f, relid, id, 1, 0), 0);
 	assert_int_not_equal(open_status(f, relid, id, 7, 0), 0);
 	assert_int_not_equal(open_status(f, relid, id, 8, 0), 0);
+	assert_int_not_equal(open_status(f, relid, id, 9, 0), 0);
+	assert_int_not_equal(open_status(f, relid, id, 20000, 0), 0);
 	assert_int_not_equal(open_status(f, relid, id, ~0u, 0), 0);
 	assert_int_not_equal(open_status(f, relid, id, 4, 4), 0);
 	index[0] = 3 * 4096;

@@ -362,6 +362,22 @@ static void busy_slots_keep_the_order(void **state)
 	assert_int_equal(f->g.posts_refused, 28);
 }
 
+static void free_slots_wake_nobody_without_need(void **state)
+{
+	struct fixture *f = *state;
+
+	connect(f);
+	vmbus_slot_free(f->g.bus);
+	assert_false(f->g.bus->slot_work.queued);
+	f->g.slot_held = true;
+	assert_int_equal(fg_unload(&f->g), -ETIMEDOUT);
+	vmbus_slot_free(f->g.bus);
+	assert_true(f->g.bus->slot_work.queued);
+	f->g.slot_held = false;
+	fg_pump(&f->g);
+	assert_int_equal(fg_count(&f->g, VMBUS_MSG_UNLOAD_RESPONSE), 1);
+}
+
 static void a_guest_without_synic_hurts_nobody(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +407,8 @@ static void a_flood_is_turned_away(void **state)
 		}
 		assert_true(sent < OUTQ_MAX + VMBUS_INBOX_MAX);
 	}
+	/* What channels and offers have to say still finds room. */
+	assert_int_equal(outq_room(&f->g.bus->outq), VMBUS_OUTQ_RESERVE - 1);
 	/* Each is answered, none is lost, once it takes messages again. */
 	f->g.slot_held = false;
 	vmbus_slot_free(f->g.bus);
@@ -504,6 +522,7 @@ int main(void)
 		T(contact_is_a_reset),
 		T(messages_for_the_last_guest_are_dropped),
 		T(busy_slots_keep_the_order),
+		T(free_slots_wake_nobody_without_need),
 		T(a_guest_without_synic_hurts_nobody),
 		T(a_flood_is_turned_away),
 		T(every_short_message_is_ignored),

@@ -35,21 +35,22 @@
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_ADDRESS_ID_SHIFT 12
 
+/* clang-format off */
 static const u8 hypercall_page[] = {
-	0xf3, 0x0f,        0x1e, 0xfa, /* endbr64 */
-	0x48, 0x81,        0xf9, 0x5d,
-	0x00, 0x01,        0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
-	0x75, 0x0d, /* jne call */
-	0x89, 0xd0, /* mov %edx, %eax: the connection id */
-	0x48, 0x39,        0xd0, /* cmp %rdx, %rax: with flag number 0 */
-	0x75, 0x06, /* jne call */
-	0xe7, PORT_SIGNAL, /* out %eax, $PORT_SIGNAL */
-	0x29, 0xd0, /* sub %edx, %eax */
-	0xc3, /* ret */
-	0xcc, /* (never) */
-	0xe7, PORT_CALL, /* call: out %eax, $PORT_CALL */
-	0xc3, /* ret */
+	0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
+	0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
+	0x75, 0x0d,                               /* jne call */
+	0x89, 0xd0,                               /* mov %edx, %eax: the connection id */
+	0x48, 0x39, 0xd0,                         /* cmp %rdx, %rax: with flag number 0 */
+	0x75, 0x06,                               /* jne call */
+	0xe7, PORT_SIGNAL,                        /* out %eax, $PORT_SIGNAL */
+	0x29, 0xd0,                               /* sub %edx, %eax */
+	0xc3,                                     /* ret */
+	0xcc,                                     /* (never) */
+	0xe7, PORT_CALL,                          /* call: out %eax, $PORT_CALL */
+	0xc3,                                     /* ret */
 };
+/* clang-format on */
 
 static void user_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
 {

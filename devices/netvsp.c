@@ -15,7 +15,7 @@
 
 #define FRAME_DEFAULT (NIC_MTU + RNDIS_ETHERNET_HEADER)
 #define MDL_CHAIN_MAX 34u
-#define LINK_SPEED    10000000000ull
+#define LINK_SPEED 10000000000ull
 
 /* ---- Packets to the guest -------------------------------------------------------------------- */
 
@@ -26,9 +26,10 @@ static bool out_flush(struct netvsp *n)
 
 	for (; sent < n->out_count; sent++) {
 		const struct netvsp_out *o = &n->out[sent];
-		int err = o->xfer ? channel_send_xfer(n->ch, n->recv.id, o->transaction_id,
-						      &o->range, 1, &o->message, o->size)
-				  : channel_complete(n->ch, o->transaction_id, &o->message, o->size);
+		int err =
+			o->xfer ? channel_send_xfer(n->ch, n->recv.id, o->transaction_id, &o->range,
+						    1, &o->message, o->size)
+				: channel_complete(n->ch, o->transaction_id, &o->message, o->size);
 
 		if (err)
 			break;
@@ -45,8 +46,8 @@ void netvsp_out_push(struct netvsp *n, const struct netvsp_out *out)
 }
 
 /* Completes pkt, where the guest wants that, with the first size bytes of *m. */
-static void complete(struct netvsp *n, const struct vmbus_packet *pkt,
-		     const struct nvsp_message *m, u32 size)
+static void complete(struct netvsp *n, const struct vmbus_packet *pkt, const struct nvsp_message *m,
+		     u32 size)
 {
 	struct netvsp_out out = { .transaction_id = pkt->transaction_id, .size = size };
 
@@ -97,7 +98,7 @@ static u32 recv_section_size(const struct netvsp *n)
 static void on_init(struct netvsp *n, const struct vmbus_packet *pkt, const struct nvsp_message *m)
 {
 	static const u32 versions[] = { NVSP_VERSION_61, NVSP_VERSION_6, NVSP_VERSION_5,
-					NVSP_VERSION_4,	 NVSP_VERSION_2, NVSP_VERSION_1 };
+					NVSP_VERSION_4,  NVSP_VERSION_2, NVSP_VERSION_1 };
 	struct nvsp_message r = {
 		.type = NVSP_INIT_COMPLETE,
 		.init_complete = { .max_mdl_chain_len = MDL_CHAIN_MAX,
@@ -366,8 +367,8 @@ static void netvsp_close(struct vmbus_channel *ch)
 static const struct vmbus_device_ops netvsp_ops = {
 	.name = "netvsp",
 	/* f8615163-df3e-46c5-913f-f2d2f965ed0e */
-	.type = { { 0x63, 0x51, 0x61, 0xf8, 0x3e, 0xdf, 0xc5, 0x46, 0x91, 0x3f, 0xf2, 0xd2, 0xf9, 0x65,
-		    0xed, 0x0e } },
+	.type = { { 0x63, 0x51, 0x61, 0xf8, 0x3e, 0xdf, 0xc5, 0x46, 0x91, 0x3f, 0xf2, 0xd2, 0xf9,
+		    0x65, 0xed, 0x0e } },
 	.packet_max = NETVSP_PACKET_MAX,
 	.open = netvsp_open,
 	.ready = netvsp_ready,

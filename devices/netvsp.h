@@ -24,7 +24,7 @@
 
 /* Slots of the receive buffer in use, however large it is: the guest's 31 MiB at most. */
 #define NETVSP_SLOTS_MAX 18816u
-#define NETVSP_NO_SLOT   0xffffu
+#define NETVSP_NO_SLOT 0xffffu
 static_assert(NETVSP_SLOTS_MAX < NETVSP_NO_SLOT, "slots are numbered by 16 bits");
 
 /* Frames that go to the guest in one packet: what channel_send_xfer() takes. */
@@ -47,15 +47,15 @@ enum netvsp_slot { SLOT_FREE, SLOT_FIRST, SLOT_FURTHER };
 struct netvsp_rx {
 	u16 next[NETVSP_SLOTS_MAX];
 	u8 state[NETVSP_SLOTS_MAX]; /* enum netvsp_slot */
-	u16 free;                   /* the first free slot; the last one freed, so still in cache */
+	u16 free; /* the first free slot; the last one freed, so still in cache */
 	u32 free_count;
-	u32 reserved;               /* of these for control messages */
+	u32 reserved; /* of these for control messages */
 	struct vmbus_xfer_range batch[NETVSP_BATCH];
 	u32 batch_count;
 	u16 batch_first, batch_last;
 	struct loop_flush flush;
-	bool stalled;               /* the ring had no room for the batch */
-	bool enabled;               /* the NIC may call receive() */
+	bool stalled; /* the ring had no room for the batch */
+	bool enabled; /* the NIC may call receive() */
 };
 
 /* A packet to the guest that may have to wait for room in the ring. */
@@ -72,7 +72,7 @@ struct netvsp_out {
 
 enum netvsp_phase {
 	NETVSP_CLOSED = 1,
-	NETVSP_OPEN = 2,  /* no version yet */
+	NETVSP_OPEN = 2, /* no version yet */
 	NETVSP_READY = 4, /* n->version is agreed on */
 };
 
@@ -81,10 +81,10 @@ struct netvsp {
 	struct nic *nic;
 	struct vmbus_channel *ch; /* NULL: closed */
 	enum netvsp_phase phase;
-	bool closing;             /* the flush under way ends with channel_closed() */
-	bool announced;           /* the guest was told that the link is up */
+	bool closing; /* the flush under way ends with channel_closed() */
+	bool announced; /* the guest was told that the link is up */
 	u32 version;
-	u32 frame_max;            /* the guest's MTU and the Ethernet header */
+	u32 frame_max; /* the guest's MTU and the Ethernet header */
 	struct rndis_adapter adapter;
 	struct netvsp_buffer recv, send;
 	struct netvsp_rx rx;

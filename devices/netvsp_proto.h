@@ -11,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NVSP_VERSION_1  0x00000002u
-#define NVSP_VERSION_2  0x00030002u
-#define NVSP_VERSION_4  0x00040000u
-#define NVSP_VERSION_5  0x00050000u
-#define NVSP_VERSION_6  0x00060000u
+#define NVSP_VERSION_1 0x00000002u
+#define NVSP_VERSION_2 0x00030002u
+#define NVSP_VERSION_4 0x00040000u
+#define NVSP_VERSION_5 0x00050000u
+#define NVSP_VERSION_6 0x00060000u
 #define NVSP_VERSION_61 0x00060001u
 
 enum nvsp_type {
@@ -125,14 +125,14 @@ struct nvsp_revoke_buf {
 };
 static_assert(sizeof(struct nvsp_revoke_buf) == 4, "nvsp_1_message_revoke_receive_buffer");
 
-#define NVSP_CHANNEL_DATA    0u
+#define NVSP_CHANNEL_DATA 0u
 #define NVSP_CHANNEL_CONTROL 1u
-#define NVSP_NO_SECTION      0xffffffffu
+#define NVSP_NO_SECTION 0xffffffffu
 
 /* struct nvsp_1_message_send_rndis_packet */
 struct nvsp_rndis_pkt {
 	uint32_t channel_type;
-	uint32_t section_index; /* in the send buffer; NVSP_NO_SECTION: all is in the packet's ranges */
+	uint32_t section_index; /* in the send buffer; NVSP_NO_SECTION: none of it is there */
 	uint32_t section_size;
 };
 static_assert(sizeof(struct nvsp_rndis_pkt) == 12, "nvsp_1_message_send_rndis_packet");

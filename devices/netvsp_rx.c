@@ -124,9 +124,9 @@ void netvsp_rx_flush(struct netvsp *n)
 
 	if (!rx->batch_count)
 		return;
-	rx->stalled = channel_send_xfer(n->ch, n->recv.id, rx->batch_first, rx->batch,
-					rx->batch_count, rx_message(&m, NVSP_CHANNEL_DATA),
-					sizeof(m)) != 0;
+	rx->stalled =
+		channel_send_xfer(n->ch, n->recv.id, rx->batch_first, rx->batch, rx->batch_count,
+				  rx_message(&m, NVSP_CHANNEL_DATA), sizeof(m)) != 0;
 	if (!rx->stalled)
 		rx->batch_count = 0;
 }
@@ -226,7 +226,9 @@ void netvsp_rx_control(struct netvsp *n, const void *message, u32 len)
 {
 	struct iovec part[2] = { { (void *)message, len }, { NULL, 0 } };
 	u16 slot = slot_take(&n->rx, SLOT_FIRST);
-	struct netvsp_out out = { .xfer = true, .transaction_id = slot, .size = sizeof(out.message),
+	struct netvsp_out out = { .xfer = true,
+				  .transaction_id = slot,
+				  .size = sizeof(out.message),
 				  .range = slot_range(n, slot, len) };
 
 	slot_write(n, slot, part);

@@ -96,7 +96,8 @@ void netvsp_answer(struct netvsp *n)
 	if (n->announced || !n->adapter.filter || !netvsp_rx_control_room(n))
 		return;
 	n->announced = true;
-	netvsp_rx_control(n, n->response, rndis_indication(RNDIS_STATUS_MEDIA_CONNECT, n->response));
+	netvsp_rx_control(n, n->response,
+			  rndis_indication(RNDIS_STATUS_MEDIA_CONNECT, n->response));
 }
 
 enum nvsp_status netvsp_transmit(struct netvsp *n, const struct vmbus_packet *pkt,

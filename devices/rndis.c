@@ -59,7 +59,8 @@ int rndis_buf_copy(const struct rndis_buf *buf, u32 offset, void *dst, u32 len)
 }
 
 /* Appends [offset, offset + len), which lies inside buf, to the frame. */
-static void frame_append(struct rndis_frame *frame, const struct rndis_buf *buf, u32 offset, u32 len)
+static void frame_append(struct rndis_frame *frame, const struct rndis_buf *buf, u32 offset,
+			 u32 len)
 {
 	size_t at = offset, left = len;
 
@@ -157,7 +158,8 @@ int rndis_next_frame(struct rndis_buf *buf, struct rndis_frame *frame)
 	    rndis_buf_copy(buf, at + (u32)sizeof(header), &packet, sizeof(packet)))
 		return -EINVAL;
 	buf->used += header.len;
-	if (frame_build(frame, buf, at + (u32)sizeof(header), header.len - (u32)sizeof(header), &packet))
+	if (frame_build(frame, buf, at + (u32)sizeof(header), header.len - (u32)sizeof(header),
+			&packet))
 		return -EINVAL;
 	return 1;
 }

@@ -34,9 +34,9 @@ int rndis_buf_grow(struct rndis_buf *buf, unsigned count);
 int rndis_buf_copy(const struct rndis_buf *buf, u32 offset, void *dst, u32 len);
 
 #define RNDIS_ETHERNET_HEADER 14u
-#define RNDIS_VLAN_HEADER     4u
+#define RNDIS_VLAN_HEADER 4u
 /* Longest frame taken: as NIC_FRAME_MAX. */
-#define RNDIS_FRAME_MAX       65550u
+#define RNDIS_FRAME_MAX 65550u
 
 /* A frame to send; iov[0] may point to `head`, so do not copy the structure. */
 struct rndis_frame {
@@ -71,24 +71,24 @@ void rndis_rx_header(struct rndis_rx_header *h, u32 len);
 /* What the guest may ask for and set. The owner sets the first part and zeroes the rest. */
 struct rndis_adapter {
 	u8 permanent_mac[6];
-	u32 mtu;        /* without the Ethernet header */
+	u32 mtu; /* without the Ethernet header */
 	u64 link_speed; /* bit/s */
 	u16 ndis_major, ndis_minor;
 	/* Set by control messages. */
 	bool initialized;
-	u8 mac[6];      /* current */
-	u32 filter;     /* NDIS_FILTER_* */
+	u8 mac[6]; /* current */
+	u32 filter; /* NDIS_FILTER_* */
 	/* Statistics, counted by the owner. */
 	u64 tx_frames, tx_bytes, tx_errors;
 	u64 rx_frames, rx_bytes, rx_errors, rx_no_buffer;
 };
 
 /* Longest control message taken, longest answer given. */
-#define RNDIS_CONTROL_MAX  4096u
+#define RNDIS_CONTROL_MAX 4096u
 #define RNDIS_RESPONSE_MAX 512u
 
 /* Messages the guest may put in one transmission, and their alignment: 1 << factor bytes. */
-#define RNDIS_PACKETS_MAX      8u
+#define RNDIS_PACKETS_MAX 8u
 #define RNDIS_ALIGNMENT_FACTOR 3u
 
 /* Back to the state before INITIALIZE. */

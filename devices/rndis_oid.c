@@ -12,45 +12,72 @@
 #include <string.h>
 
 #define MAX_TRANSFER_SIZE 0x20000u
-#define VENDOR_ID         0x0000155du
-#define DRIVER_VERSION    0x0100u
-#define MULTICAST_LIST    32u
+#define VENDOR_ID 0x0000155du
+#define DRIVER_VERSION 0x0100u
+#define MULTICAST_LIST 32u
 
 /* NDIS_MAC_OPTION_*: lookahead data may be copied, transfers do not pend, no loopback, 802.1p/q */
 #define MAC_OPTIONS (0x001u | 0x004u | 0x008u | 0x040u | 0x200u)
 
 static const u32 supported[] = {
-	OID_GEN_SUPPORTED_LIST, OID_GEN_HARDWARE_STATUS, OID_GEN_MEDIA_SUPPORTED,
-	OID_GEN_MEDIA_IN_USE, OID_GEN_MAXIMUM_LOOKAHEAD, OID_GEN_CURRENT_LOOKAHEAD,
-	OID_GEN_MAXIMUM_FRAME_SIZE, OID_GEN_MAXIMUM_TOTAL_SIZE, OID_GEN_TRANSMIT_BLOCK_SIZE,
-	OID_GEN_RECEIVE_BLOCK_SIZE, OID_GEN_LINK_SPEED, OID_GEN_TRANSMIT_BUFFER_SPACE,
-	OID_GEN_RECEIVE_BUFFER_SPACE, OID_GEN_VENDOR_ID, OID_GEN_VENDOR_DESCRIPTION,
-	OID_GEN_VENDOR_DRIVER_VERSION, OID_GEN_DRIVER_VERSION, OID_GEN_CURRENT_PACKET_FILTER,
-	OID_GEN_PROTOCOL_OPTIONS, OID_GEN_MAC_OPTIONS, OID_GEN_MEDIA_CONNECT_STATUS,
-	OID_GEN_MAXIMUM_SEND_PACKETS, OID_GEN_NETWORK_LAYER_ADDRESSES,
-	OID_GEN_RNDIS_CONFIG_PARAMETER, OID_802_3_PERMANENT_ADDRESS, OID_802_3_CURRENT_ADDRESS,
-	OID_802_3_MULTICAST_LIST, OID_802_3_MAXIMUM_LIST_SIZE, OID_802_3_RCV_ERROR_ALIGNMENT,
-	OID_802_3_XMIT_ONE_COLLISION, OID_802_3_XMIT_MORE_COLLISIONS, OID_GEN_XMIT_OK,
-	OID_GEN_RCV_OK, OID_GEN_XMIT_ERROR, OID_GEN_RCV_ERROR, OID_GEN_RCV_NO_BUFFER,
+	OID_GEN_SUPPORTED_LIST,
+	OID_GEN_HARDWARE_STATUS,
+	OID_GEN_MEDIA_SUPPORTED,
+	OID_GEN_MEDIA_IN_USE,
+	OID_GEN_MAXIMUM_LOOKAHEAD,
+	OID_GEN_CURRENT_LOOKAHEAD,
+	OID_GEN_MAXIMUM_FRAME_SIZE,
+	OID_GEN_MAXIMUM_TOTAL_SIZE,
+	OID_GEN_TRANSMIT_BLOCK_SIZE,
+	OID_GEN_RECEIVE_BLOCK_SIZE,
+	OID_GEN_LINK_SPEED,
+	OID_GEN_TRANSMIT_BUFFER_SPACE,
+	OID_GEN_RECEIVE_BUFFER_SPACE,
+	OID_GEN_VENDOR_ID,
+	OID_GEN_VENDOR_DESCRIPTION,
+	OID_GEN_VENDOR_DRIVER_VERSION,
+	OID_GEN_DRIVER_VERSION,
+	OID_GEN_CURRENT_PACKET_FILTER,
+	OID_GEN_PROTOCOL_OPTIONS,
+	OID_GEN_MAC_OPTIONS,
+	OID_GEN_MEDIA_CONNECT_STATUS,
+	OID_GEN_MAXIMUM_SEND_PACKETS,
+	OID_GEN_NETWORK_LAYER_ADDRESSES,
+	OID_GEN_RNDIS_CONFIG_PARAMETER,
+	OID_802_3_PERMANENT_ADDRESS,
+	OID_802_3_CURRENT_ADDRESS,
+	OID_802_3_MULTICAST_LIST,
+	OID_802_3_MAXIMUM_LIST_SIZE,
+	OID_802_3_RCV_ERROR_ALIGNMENT,
+	OID_802_3_XMIT_ONE_COLLISION,
+	OID_802_3_XMIT_MORE_COLLISIONS,
+	OID_GEN_XMIT_OK,
+	OID_GEN_RCV_OK,
+	OID_GEN_XMIT_ERROR,
+	OID_GEN_RCV_ERROR,
+	OID_GEN_RCV_NO_BUFFER,
 	/* From NDIS 6 on. */
-	OID_GEN_MAX_LINK_SPEED, OID_GEN_LINK_STATE, OID_GEN_BYTES_RCV, OID_GEN_BYTES_XMIT,
-	OID_TCP_OFFLOAD_CURRENT_CONFIG, OID_TCP_OFFLOAD_PARAMETERS,
+	OID_GEN_MAX_LINK_SPEED,
+	OID_GEN_LINK_STATE,
+	OID_GEN_BYTES_RCV,
+	OID_GEN_BYTES_XMIT,
+	OID_TCP_OFFLOAD_CURRENT_CONFIG,
+	OID_TCP_OFFLOAD_PARAMETERS,
 	OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES,
 };
 #define SUPPORTED_NDIS_6 7u
 
 static const char vendor[] = "candela";
 
-/* The longest object: the supported list. */
-#define INFO_MAX ((u32)sizeof(supported))
-static_assert(sizeof(struct rndis_header) + sizeof(struct rndis_query_complete) +
-		      sizeof(supported) <= RNDIS_RESPONSE_MAX, "the longest answer fits");
+/* The longest object is the supported list. */
+#define QUERY_HEADERS (sizeof(struct rndis_header) + sizeof(struct rndis_query_complete))
+static_assert(QUERY_HEADERS + sizeof(supported) <= RNDIS_RESPONSE_MAX, "the longest answer fits");
 static_assert(sizeof(struct ndis_link_state) <= sizeof(supported), "so does every object");
 static_assert(NDIS_OFFLOAD_SIZE_3 <= sizeof(supported), "so does every object");
 
 /* An object's value on its way into an answer. */
 struct value {
-	u8 *bytes; /* INFO_MAX */
+	u8 *bytes; /* room for sizeof(supported) */
 	u32 len;
 };
 
@@ -87,14 +114,15 @@ static u32 query_supported(const struct rndis_adapter *a, struct value *v)
 /* The structure's length and revision follow the NDIS version the guest named. */
 static u32 query_offload(const struct rndis_adapter *a, struct value *v)
 {
-	struct ndis_header h = { .type = NDIS_OBJECT_OFFLOAD };
+	static const u16 size[] = { 0, NDIS_OFFLOAD_SIZE_1, NDIS_OFFLOAD_SIZE_2,
+				    NDIS_OFFLOAD_SIZE_3 };
+	struct ndis_header h = { .type = NDIS_OBJECT_OFFLOAD, .revision = 1 };
 
 	if (a->ndis_major > 6 || (a->ndis_major == 6 && a->ndis_minor >= 30))
-		h.revision = 3, h.size = NDIS_OFFLOAD_SIZE_3;
+		h.revision = 3;
 	else if (a->ndis_major == 6 && a->ndis_minor >= 1)
-		h.revision = 2, h.size = NDIS_OFFLOAD_SIZE_2;
-	else
-		h.revision = 1, h.size = NDIS_OFFLOAD_SIZE_1;
+		h.revision = 2;
+	h.size = size[h.revision];
 	memset(v->bytes, 0, h.size);
 	memcpy(v->bytes, &h, sizeof(h));
 	v->len = h.size;
@@ -146,7 +174,7 @@ static u32 oid_query(const struct rndis_adapter *a, u32 oid, struct value *v)
 	switch (oid) {
 	case OID_GEN_SUPPORTED_LIST:
 		return query_supported(a, v);
-	case OID_GEN_HARDWARE_STATUS:      /* ready */
+	case OID_GEN_HARDWARE_STATUS: /* ready */
 	case OID_GEN_MEDIA_CONNECT_STATUS: /* connected */
 	case OID_GEN_PROTOCOL_OPTIONS:
 		return value_u32(v, 0);
@@ -304,7 +332,8 @@ static u32 oid_set(struct rndis_adapter *a, u32 oid, const u8 *info, u32 len)
 /* Completes the header of an answer whose body is body_len bytes; the answer's bytes. */
 static int respond(u8 *response, u32 type, u32 body_len)
 {
-	struct rndis_header h = { .type = type | RNDIS_COMPLETION, .len = (u32)sizeof(h) + body_len };
+	struct rndis_header h = { .type = type | RNDIS_COMPLETION,
+				  .len = (u32)sizeof(h) + body_len };
 
 	memcpy(response, &h, sizeof(h));
 	return (int)h.len;
@@ -408,12 +437,9 @@ static int answer_halt(struct rndis_adapter *a, const u8 *body, u32 len, u8 *res
 
 /* By message type; body and len: without the header. */
 static int (*const answers[])(struct rndis_adapter *, const u8 *body, u32 len, u8 *response) = {
-	[RNDIS_INITIALIZE] = answer_initialize,
-	[RNDIS_HALT] = answer_halt,
-	[RNDIS_QUERY] = answer_query,
-	[RNDIS_SET] = answer_set,
-	[RNDIS_RESET] = answer_reset,
-	[RNDIS_KEEPALIVE] = answer_keepalive,
+	[RNDIS_INITIALIZE] = answer_initialize, [RNDIS_HALT] = answer_halt,
+	[RNDIS_QUERY] = answer_query,           [RNDIS_SET] = answer_set,
+	[RNDIS_RESET] = answer_reset,           [RNDIS_KEEPALIVE] = answer_keepalive,
 };
 
 int rndis_control(struct rndis_adapter *a, const void *msg, u32 len,

@@ -27,16 +27,16 @@ enum rndis_type {
 #define RNDIS_COMPLETION 0x80000000u
 
 /* NDIS statuses, [MS-RNDIS] 2.2.1.2.2 and ntstatus.h */
-#define RNDIS_STATUS_SUCCESS        0x00000000u
-#define RNDIS_STATUS_MEDIA_CONNECT  0x4001000bu
-#define RNDIS_STATUS_FAILURE        0xc0000001u
-#define RNDIS_STATUS_NOT_SUPPORTED  0xc00000bbu
-#define RNDIS_STATUS_BAD_VERSION    0xc0010004u
+#define RNDIS_STATUS_SUCCESS 0x00000000u
+#define RNDIS_STATUS_MEDIA_CONNECT 0x4001000bu
+#define RNDIS_STATUS_FAILURE 0xc0000001u
+#define RNDIS_STATUS_NOT_SUPPORTED 0xc00000bbu
+#define RNDIS_STATUS_BAD_VERSION 0xc0010004u
 #define RNDIS_STATUS_INVALID_LENGTH 0xc0010014u
-#define RNDIS_STATUS_INVALID_DATA   0xc0010015u
+#define RNDIS_STATUS_INVALID_DATA 0xc0010015u
 
 #define RNDIS_MAJOR_VERSION 1u
-#define RNDIS_MEDIUM_802_3  0u
+#define RNDIS_MEDIUM_802_3 0u
 #define RNDIS_FLAG_CONNECTIONLESS 1u
 
 struct rndis_header {
@@ -192,7 +192,7 @@ static_assert(offsetof(struct ndis_offload_parameters, rsc) == 22, "NDIS_OFFLOAD
 struct ndis_link_state {
 	struct ndis_header header;
 	uint32_t connected; /* 1: connected */
-	uint32_t duplex;    /* 2: full */
+	uint32_t duplex; /* 2: full */
 	uint32_t pad;
 	uint64_t xmit_speed; /* bit/s */
 	uint64_t recv_speed;
@@ -202,11 +202,11 @@ struct ndis_link_state {
 static_assert(sizeof(struct ndis_link_state) == 40, "NDIS_LINK_STATE");
 
 /* OID_GEN_CURRENT_PACKET_FILTER */
-#define NDIS_FILTER_DIRECTED      0x01u
-#define NDIS_FILTER_MULTICAST     0x02u
+#define NDIS_FILTER_DIRECTED 0x01u
+#define NDIS_FILTER_MULTICAST 0x02u
 #define NDIS_FILTER_ALL_MULTICAST 0x04u
-#define NDIS_FILTER_BROADCAST     0x08u
-#define NDIS_FILTER_PROMISCUOUS   0x20u
+#define NDIS_FILTER_BROADCAST 0x08u
+#define NDIS_FILTER_PROMISCUOUS 0x20u
 
 /* ntddndis.h */
 enum rndis_oid {
@@ -255,8 +255,8 @@ enum rndis_oid {
 };
 
 /* Above INT_MAX, so not in the enum. */
-#define OID_TCP_OFFLOAD_CURRENT_CONFIG        0xfc01020bu
-#define OID_TCP_OFFLOAD_PARAMETERS            0xfc01020cu
+#define OID_TCP_OFFLOAD_CURRENT_CONFIG 0xfc01020bu
+#define OID_TCP_OFFLOAD_PARAMETERS 0xfc01020cu
 #define OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES 0xfc01020du
 
 #endif

@@ -28,8 +28,9 @@ int nic_open(struct nic **nic, const struct nic_config *config, char *error, siz
 	int err = -EINVAL;
 
 	if (config->mac_given && config->mac[0] & 1) {
-		snprintf(error, error_size,
-			 "net mac=: a NIC's address is not a group address: the first byte is even");
+		snprintf(
+			error, error_size,
+			"net mac=: a NIC's address is not a group address: the first byte is even");
 		return -EINVAL;
 	}
 	switch (config->kind) {

@@ -16,15 +16,15 @@
 #include "devices/backend/nic_impl.h"
 
 #define FRAMES_PER_TURN 64
-#define FRAME_MIN       14
+#define FRAME_MIN 14
 
 struct nic_fd {
 	struct nic nic;
 	struct loop_fd watch;
-	struct loop *loop;  /* NULL: stopped */
-	bool socket;        /* a socket, not a tap */
-	bool receiving;     /* receive_enable() */
-	bool dead;          /* the other end is gone */
+	struct loop *loop; /* NULL: stopped */
+	bool socket; /* a socket, not a tap */
+	bool receiving; /* receive_enable() */
+	bool dead; /* the other end is gone */
 	struct log_guest dropped;
 	struct nic_peer *peer; /* NULL: none of ours */
 	u8 frame[NIC_FRAME_MAX];
@@ -42,7 +42,8 @@ static void nic_fd_dead(struct nic_fd *n, int err)
 		return;
 	n->dead = true;
 	loop_del(n->loop, &n->watch);
-	log_warn("net: the guest's network is cut off: %s", err ? strerror(err) : "closed by the peer");
+	log_warn("net: the guest's network is cut off: %s",
+		 err ? strerror(err) : "closed by the peer");
 }
 
 static void nic_fd_ready(struct loop_fd *f, u32 events)

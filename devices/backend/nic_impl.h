@@ -21,8 +21,7 @@ struct nic_peer {
 int nic_fd_new(struct nic **nic, int fd, struct nic_peer *peer);
 
 /* The NIC_TAP and NIC_USER parts of nic_open(). */
-int nic_tap_open(struct nic **nic, const struct nic_config *config, char *error,
-		 size_t error_size);
+int nic_tap_open(struct nic **nic, const struct nic_config *config, char *error, size_t error_size);
 int nic_user_open(struct nic **nic, const struct nic_config *config, char *error,
 		  size_t error_size);
 

@@ -46,8 +46,7 @@ static u32 tap_mtu(struct ifreq *ifr)
 	return mtu;
 }
 
-int nic_tap_open(struct nic **nic, const struct nic_config *config, char *error,
-		 size_t error_size)
+int nic_tap_open(struct nic **nic, const struct nic_config *config, char *error, size_t error_size)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 	int err, fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);

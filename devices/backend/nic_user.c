@@ -39,7 +39,7 @@
 #define SEND_BUFFER (1 << 20)
 /* Sockets the guest can have open; the host's own side (hostfwd) may add to them. */
 #define SOCKETS_MAX 512u
-#define POLLS_MAX   1024
+#define POLLS_MAX 1024
 #define BACKLOG_MAX (512u << 10)
 
 struct user_timer;
@@ -47,7 +47,7 @@ struct user_timer;
 struct nic_user {
 	struct nic_peer peer;
 	Slirp *slirp;
-	int fd;      /* our end of the link */
+	int fd; /* our end of the link */
 	int stop_fd; /* an eventfd: written once, by user_close() */
 	pthread_t thread;
 	bool running;
@@ -168,7 +168,8 @@ static void backlog_flush(struct nic_user *u)
 
 		memcpy(&len, u->backlog + u->backlog_start, sizeof(len));
 		if (send(u->fd, u->backlog + u->backlog_start + sizeof(len), len,
-			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN)
+			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		    errno == EAGAIN)
 			return;
 		u->backlog_start += (u32)sizeof(len) + len;
 	}
@@ -181,8 +182,8 @@ static ssize_t cb_send_packet(const void *frame, size_t len, void *opaque)
 
 	if (len > NIC_FRAME_MAX)
 		return -1;
-	if (u->backlog_end || (send(u->fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-			       errno == EAGAIN))
+	if (u->backlog_end ||
+	    (send(u->fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN))
 		backlog_put(u, frame, (u32)len);
 	return (ssize_t)len;
 }
@@ -213,7 +214,8 @@ static void frames_receive(struct nic_user *u)
 		if (frame_admitted(u, (u32)len))
 			slirp_input(u->slirp, u->frame, (int)len);
 		else
-			log_guest(&u->refused, "net user: the guest has %u connections open, the limit",
+			log_guest(&u->refused,
+				  "net user: the guest has %u connections open, the limit",
 				  u->sockets);
 	}
 }
@@ -330,8 +332,8 @@ static bool user_turn(struct nic_user *u)
 	int n;
 
 	u->polls[POLL_STOP] = (struct pollfd){ .fd = u->stop_fd, .events = POLLIN };
-	u->polls[POLL_FRAMES] = (struct pollfd){ .fd = u->fd,
-						 .events = blocked ? POLLIN | POLLOUT : POLLIN };
+	u->polls[POLL_FRAMES] =
+		(struct pollfd){ .fd = u->fd, .events = blocked ? POLLIN | POLLOUT : POLLIN };
 	u->poll_count = POLL_FIXED;
 	if (!blocked)
 		slirp_pollfds_fill(u->slirp, &timeout_ms, poll_add, u);
@@ -459,7 +461,8 @@ static int forwards_open(struct nic_user *u, const struct nic_config *config, ch
 		if (!slirp_add_hostfwd(u->slirp, f->udp, host, f->host_port, guest, f->guest_port))
 			continue;
 		err = errno ? -errno : -EADDRNOTAVAIL;
-		snprintf(error, error_size, "net user: hostfwd: cannot listen on %s port %s:%u: %s%s",
+		snprintf(error, error_size,
+			 "net user: hostfwd: cannot listen on %s port %s:%u: %s%s",
 			 f->udp ? "udp" : "tcp", inet_ntop(AF_INET, &host, text, sizeof(text)),
 			 f->host_port, strerror(-err),
 			 err == -EACCES ? " (ports below 1024 need root)" : "");
@@ -483,8 +486,7 @@ static int link_open(struct nic_user *u, int *fd)
 	return u->stop_fd < 0 ? -errno : 0;
 }
 
-int nic_user_open(struct nic **nic, const struct nic_config *config, char *error,
-		  size_t error_size)
+int nic_user_open(struct nic **nic, const struct nic_config *config, char *error, size_t error_size)
 {
 	struct nic_user *u = calloc(1, sizeof(*u));
 	int fd = -1, err;

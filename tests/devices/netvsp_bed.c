@@ -70,7 +70,8 @@ void bed_connect(struct bed *b)
 	assert_int_equal(fg_request_offers(&b->g), 0);
 	assert_int_equal(fg_open(&b->g, &b->ch,
 				 fg_offer_find(&b->g, &netvsp_device(b->netvsp)->ops->type, 0),
-				 NULL), 0);
+				 NULL),
+			 0);
 }
 
 struct bed *bed_new(void)
@@ -153,8 +154,8 @@ u32 bed_share_recv(struct bed *b)
 {
 	struct nvsp_message m = { .type = NVSP_SEND_RECV_BUF };
 
-	assert_int_equal(fg_gpadl_create(&b->g, b->ch.relid, b->recv, b->recv_bytes,
-					 &b->recv_gpadl), 0);
+	assert_int_equal(
+		fg_gpadl_create(&b->g, b->ch.relid, b->recv, b->recv_bytes, &b->recv_gpadl), 0);
 	m.send_buf.gpadl_handle = b->recv_gpadl;
 	m.send_buf.id = RECV_ID;
 	m = bed_request(b, &m);
@@ -170,7 +171,8 @@ u32 bed_share_send(struct bed *b)
 	struct nvsp_message m = { .type = NVSP_SEND_SEND_BUF };
 
 	assert_int_equal(fg_gpadl_create(&b->g, b->ch.relid, b->send, SEND_PAGES * GUEST_PAGE_SIZE,
-					 &b->send_gpadl), 0);
+					 &b->send_gpadl),
+			 0);
 	m.send_buf.gpadl_handle = b->send_gpadl;
 	m = bed_request(b, &m);
 	assert_int_equal(m.type, NVSP_SEND_SEND_BUF_COMPLETE);
@@ -180,7 +182,7 @@ u32 bed_share_send(struct bed *b)
 
 /* Sends ranges of guest memory, after a part of the send buffer where section is one. */
 u64 bed_transmit(struct bed *b, u32 channel, u32 section, u32 section_size,
-		    const struct fg_range *range, unsigned count)
+		 const struct fg_range *range, unsigned count)
 {
 	struct nvsp_message m = { .type = NVSP_SEND_RNDIS_PKT,
 				  .rndis_pkt = { channel, section, section_size } };
@@ -224,7 +226,8 @@ u32 bed_control_answer(struct bed *b, const u8 **body)
 	assert_int_equal(h.len, pkt.range[0].byte_count);
 	*body = at + sizeof(h);
 	assert_int_equal(fg_complete(&b->ch, pkt.transaction_id,
-				     (u32[]){ NVSP_SEND_RNDIS_PKT_COMPLETE, NVSP_STATUS_SUCCESS }, 8),
+				     (u32[]){ NVSP_SEND_RNDIS_PKT_COMPLETE, NVSP_STATUS_SUCCESS },
+				     8),
 			 0);
 	return h.type;
 }
@@ -269,7 +272,8 @@ static void initialize(struct bed *b)
 /* As Linux's probe and `ip link set up`. */
 void bed_bring_up(struct bed *b)
 {
-	struct nvsp_message config = { .type = NVSP_SEND_NDIS_CONFIG, .ndis_config = { .mtu = 1514 } };
+	struct nvsp_message config = { .type = NVSP_SEND_NDIS_CONFIG,
+				       .ndis_config = { .mtu = 1514 } };
 	struct nvsp_message ndis = { .type = NVSP_SEND_NDIS_VER, .ndis_version = { 6, 30 } };
 	const u8 *body;
 
@@ -346,7 +350,8 @@ void bed_expect_data(struct bed *b, struct fg_packet *pkt)
 void bed_done_with(struct bed *b, const struct fg_packet *pkt)
 {
 	assert_int_equal(fg_complete(&b->ch, pkt->transaction_id,
-				     (u32[]){ NVSP_SEND_RNDIS_PKT_COMPLETE, NVSP_STATUS_SUCCESS }, 8),
+				     (u32[]){ NVSP_SEND_RNDIS_PKT_COMPLETE, NVSP_STATUS_SUCCESS },
+				     8),
 			 0);
 	fg_pump(&b->g);
 }

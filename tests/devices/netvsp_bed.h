@@ -11,10 +11,10 @@
 #include "devices/rndis.h"
 #include "tests/fakeguest/fakeguest.h"
 
-#define RECV_ID    0xcafe
+#define RECV_ID 0xcafe
 #define RECV_PAGES 64u
 #define SEND_PAGES 16u
-#define SENT_MAX   64u
+#define SENT_MAX 64u
 
 struct nic_mem {
 	struct nic nic;

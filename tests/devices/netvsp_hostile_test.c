@@ -14,7 +14,10 @@ static void memory_that_is_not_there_is_refused(void **state)
 {
 	static const struct {
 		u32 section, size;
-	} bad[] = { { 0, 6145 }, { 0, UINT32_MAX }, { 10, 100 }, { 0xfffffffe, 100 },
+	} bad[] = { { 0, 6145 },
+		    { 0, UINT32_MAX },
+		    { 10, 100 },
+		    { 0xfffffffe, 100 },
 		    { 0x80000000, 6144 } };
 	struct bed *b = bed_new();
 	struct fg_range range = { 1ull << 40, 104 };
@@ -48,8 +51,11 @@ static void messages_out_of_turn_do_nothing(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		u32 size = sizeof(m);
 
-		m.type = i == 0 ? NVSP_SEND_RNDIS_PKT : i == 1 ? 9999u : i == 2 ? NVSP_INIT
-			 : i == 3 ? NVSP_SUBCHANNEL : NVSP_INIT;
+		m.type = i == 0   ? NVSP_SEND_RNDIS_PKT
+			 : i == 1 ? 9999u
+			 : i == 2 ? NVSP_INIT
+			 : i == 3 ? NVSP_SUBCHANNEL
+				  : NVSP_INIT;
 		if (i == 2)
 			size = 4;
 		if (i == 3)
@@ -112,7 +118,8 @@ static void a_control_flood_is_refused_not_queued(void **state)
 		/* Answers are read and never completed. */
 		while (bed_take(b, &pkt) == 1)
 			if (pkt.type == VMBUS_PACKET_COMPLETION && pkt.transaction_id == id)
-				busy += bed_message(&pkt).rndis_pkt_complete.status == NVSP_STATUS_BUSY;
+				busy += bed_message(&pkt).rndis_pkt_complete.status ==
+					NVSP_STATUS_BUSY;
 	}
 	assert_int_equal(busy, 20 - 11);
 	bed_free(b);
@@ -127,7 +134,8 @@ static u32 random_u32(u64 *seed)
 /* Any packet after any other; the sanitizers are the judge, and the channel must live on. */
 static void random_packets_do_no_harm(void **state)
 {
-	static const u32 types[] = { 1, 100, 101, 103, 104, 106, 107, 107, 107, 107, 125, 129, 131, 133 };
+	static const u32 types[] = { 1,   100, 101, 103, 104, 106, 107,
+				     107, 107, 107, 125, 129, 131, 133 };
 	u64 seed = 42;
 
 	(void)state;
@@ -137,7 +145,9 @@ static void random_packets_do_no_harm(void **state)
 		if (life & 1)
 			bed_bring_up(b);
 		for (unsigned round = 0; round < 500; round++) {
-			struct nvsp_message m = { .type = types[random_u32(&seed) % ARRAY_SIZE(types)] };
+			struct nvsp_message m = {
+				.type = types[random_u32(&seed) % ARRAY_SIZE(types)]
+			};
 			struct fg_range range[3];
 			struct fg_packet pkt;
 			u32 *word = (u32 *)m.bytes;
@@ -152,14 +162,16 @@ static void random_packets_do_no_harm(void **state)
 			if (m.type < 107 && random_u32(&seed) % 2)
 				word[0] = random_u32(&seed) % 2 ? b->recv_gpadl : b->send_gpadl;
 			for (unsigned i = 0; i < 4; i++)
-				at += bed_put_message(scratch + at, random_u32(&seed) % 300 + 14, 1);
+				at += bed_put_message(scratch + at, random_u32(&seed) % 300 + 14,
+						      1);
 			for (unsigned i = random_u32(&seed) % 4; i--;)
 				memcpy(scratch + random_u32(&seed) % 200, &seed, 4);
 			if (random_u32(&seed) % 3 == 0)
 				memcpy(scratch, (u32[]){ random_u32(&seed) % 10, at }, 8);
 			for (unsigned i = 0; i < 3; i++)
-				range[i] = (struct fg_range){ b->scratch + random_u32(&seed) % 3 * 100,
-							      random_u32(&seed) % 400 };
+				range[i] =
+					(struct fg_range){ b->scratch + random_u32(&seed) % 3 * 100,
+							   random_u32(&seed) % 400 };
 			range[0].gpa = b->scratch;
 			if (random_u32(&seed) % 2)
 				fg_send_gpa_direct(&b->ch, random_u32(&seed), range,

@@ -276,7 +276,8 @@ static void a_full_ring_makes_the_network_wait(void **state)
 	assert_int_equal(fg_close(&b->ch), 0);
 	assert_int_equal(fg_open(&b->g, &b->ch,
 				 fg_offer_find(&b->g, &netvsp_device(b->netvsp)->ops->type, 0),
-				 &small), 0);
+				 &small),
+			 0);
 	bed_bring_up(b);
 	while (b->nic.enabled) {
 		assert_true(bed_arrive(b, 60, (u8)in++));
@@ -310,9 +311,11 @@ static void a_closed_channel_can_be_opened_again(void **state)
 		assert_null(b->nic.loop);
 		assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, b->recv_gpadl), 0);
 		assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, b->send_gpadl), 0);
-		assert_int_equal(fg_open(&b->g, &b->ch,
-					 fg_offer_find(&b->g, &netvsp_device(b->netvsp)->ops->type,
-						       0), NULL), 0);
+		assert_int_equal(
+			fg_open(&b->g, &b->ch,
+				fg_offer_find(&b->g, &netvsp_device(b->netvsp)->ops->type, 0),
+				NULL),
+			0);
 	}
 	bed_bring_up(b);
 	assert_true(bed_arrive(b, 60, 9));

@@ -21,8 +21,8 @@
 #include "tests/devices/packet.h"
 
 #define GUEST 0x0a00020fu
-#define HOST  0x0a000202u
-#define DNS   0x0a000203u
+#define HOST 0x0a000202u
+#define DNS 0x0a000203u
 #define QUEUE 256
 
 struct net {
@@ -119,7 +119,8 @@ static struct segment net_expect(struct net *n, u8 protocol, u16 port)
 	u32 len;
 
 	while ((frame = net_frame(n, &len)))
-		if (packet_parse(frame, len, &seg) && seg.protocol == protocol && seg.to_port == port)
+		if (packet_parse(frame, len, &seg) && seg.protocol == protocol &&
+		    seg.to_port == port)
 			return seg;
 	fail_msg("no frame came");
 	return seg;
@@ -169,8 +170,12 @@ static void dhcp_offers_the_documented_address(void **state)
 {
 	struct nic_config config = { .kind = NIC_USER };
 	u8 request[300] = { 1, 1, 6, 0, 0x12, 0x34, 0x56, 0x78 };
-	struct segment seg = { .protocol = 17, .to = 0xffffffff, .from_port = 68, .to_port = 67,
-			       .data = request, .len = sizeof(request) };
+	struct segment seg = { .protocol = 17,
+			       .to = 0xffffffff,
+			       .from_port = 68,
+			       .to_port = 67,
+			       .data = request,
+			       .len = sizeof(request) };
 	struct net n;
 
 	(void)state;
@@ -194,8 +199,13 @@ static void udp_reaches_a_host_service_and_back(void **state)
 	struct net n;
 	u16 port;
 	int fd = host_socket(SOCK_DGRAM, &port);
-	struct segment seg = { .protocol = 17, .from = GUEST, .to = HOST, .from_port = 4000,
-			       .to_port = port, .data = (const u8 *)"hello", .len = 5 };
+	struct segment seg = { .protocol = 17,
+			       .from = GUEST,
+			       .to = HOST,
+			       .from_port = 4000,
+			       .to_port = port,
+			       .data = (const u8 *)"hello",
+			       .len = 5 };
 	char buf[16];
 
 	(void)state;
@@ -257,8 +267,12 @@ static void tcp_to_a_host_service_and_back(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	net_open(&n, &config);
 	net_resolve(&n);
-	t.out = (struct segment){ .protocol = 6, .from = GUEST, .to = HOST, .from_port = 5000,
-				  .to_port = port, .seq = 1000 };
+	t.out = (struct segment){ .protocol = 6,
+				  .from = GUEST,
+				  .to = HOST,
+				  .from_port = 5000,
+				  .to_port = port,
+				  .seq = 1000 };
 	tcp_send(&t, TCP_SYN, "");
 	seg = net_expect(&n, 6, 5000);
 	assert_int_equal(seg.flags & (TCP_SYN | TCP_ACK | TCP_RST), TCP_SYN | TCP_ACK);
@@ -293,7 +307,8 @@ static u16 free_port(int type)
 
 static int host_connect(int type, u16 port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, type, 0);
 
@@ -312,7 +327,9 @@ static void hostfwd_udp_reaches_the_guest(void **state)
 	int fd;
 
 	(void)state;
-	config.hostfwd[0] = (struct nic_hostfwd){ .udp = true, .host_port = port, .guest_port = 53,
+	config.hostfwd[0] = (struct nic_hostfwd){ .udp = true,
+						  .host_port = port,
+						  .guest_port = 53,
 						  .host_addr = htonl(INADDR_LOOPBACK) };
 	net_open(&n, &config);
 	net_resolve(&n);
@@ -321,8 +338,13 @@ static void hostfwd_udp_reaches_the_guest(void **state)
 	seg = net_expect(&n, 17, 53);
 	assert_int_equal(seg.to, GUEST);
 	assert_memory_equal(seg.data, "query", 5);
-	seg = (struct segment){ .protocol = 17, .from = GUEST, .to = seg.from, .from_port = 53,
-				.to_port = seg.from_port, .data = (const u8 *)"answer", .len = 6 };
+	seg = (struct segment){ .protocol = 17,
+				.from = GUEST,
+				.to = seg.from,
+				.from_port = 53,
+				.to_port = seg.from_port,
+				.data = (const u8 *)"answer",
+				.len = 6 };
 	net_segment(&n, &seg);
 	host_wait(&n, fd);
 	assert_int_equal(read(fd, buf, sizeof(buf)), 6);
@@ -343,14 +365,20 @@ static void hostfwd_tcp_reaches_the_guest(void **state)
 	int fd;
 
 	(void)state;
-	config.hostfwd[0] = (struct nic_hostfwd){ .host_port = port, .guest_port = 22,
+	config.hostfwd[0] = (struct nic_hostfwd){ .host_port = port,
+						  .guest_port = 22,
 						  .host_addr = htonl(INADDR_LOOPBACK) };
 	net_open(&n, &config);
 	fd = host_connect(SOCK_STREAM, port);
 	seg = net_expect(&n, 6, 22);
 	assert_int_equal(seg.flags, TCP_SYN);
-	t.out = (struct segment){ .protocol = 6, .from = GUEST, .to = seg.from, .from_port = 22,
-				  .to_port = seg.from_port, .seq = 7000, .ack = seg.seq + 1 };
+	t.out = (struct segment){ .protocol = 6,
+				  .from = GUEST,
+				  .to = seg.from,
+				  .from_port = 22,
+				  .to_port = seg.from_port,
+				  .seq = 7000,
+				  .ack = seg.seq + 1 };
 	tcp_send(&t, TCP_SYN | TCP_ACK, "");
 	tcp_send(&t, TCP_ACK, "SSH-2.0");
 	host_wait(&n, fd);
@@ -373,7 +401,8 @@ static void a_taken_port_is_named(void **state)
 
 	(void)state;
 	assert_int_equal(listen(fd, 1), 0);
-	config.hostfwd[0] = (struct nic_hostfwd){ .host_port = port, .guest_port = 22,
+	config.hostfwd[0] = (struct nic_hostfwd){ .host_port = port,
+						  .guest_port = 22,
 						  .host_addr = htonl(INADDR_LOOPBACK) };
 	assert_int_equal(nic_open(&nic, &config, error, sizeof(error)), -EADDRINUSE);
 	snprintf(number, sizeof(number), ":%u", port);
@@ -399,8 +428,12 @@ static void a_slow_guest_loses_nothing(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	net_open(&n, &config);
 	net_resolve(&n);
-	t.out = (struct segment){ .protocol = 6, .from = GUEST, .to = HOST, .from_port = 5001,
-				  .to_port = port, .seq = 1 };
+	t.out = (struct segment){ .protocol = 6,
+				  .from = GUEST,
+				  .to = HOST,
+				  .from_port = 5001,
+				  .to_port = port,
+				  .seq = 1 };
 	tcp_send(&t, TCP_SYN, "");
 	seg = net_expect(&n, 6, 5001);
 	t.out.ack = seg.seq + 1;
@@ -435,8 +468,13 @@ static void a_flood_waits_in_order_and_passes(void **state)
 	struct net n;
 	u16 port;
 	int fd = host_socket(SOCK_DGRAM, &port);
-	struct segment seg = { .protocol = 17, .from = GUEST, .to = HOST, .from_port = 4000,
-			       .to_port = port, .data = (const u8 *)"?", .len = 1 };
+	struct segment seg = { .protocol = 17,
+			       .from = GUEST,
+			       .to = HOST,
+			       .from_port = 4000,
+			       .to_port = port,
+			       .data = (const u8 *)"?",
+			       .len = 1 };
 	u32 block[350] = { 0 }, last = 0, got = 0, count = 2500, number;
 
 	(void)state;
@@ -489,7 +527,9 @@ static void a_refused_thread_start_is_reported(void **state)
 
 static void closing_without_a_launch_is_fine(void **state)
 {
-	struct nic_config config = { .kind = NIC_USER, .mac_given = true, .mac = { 2, 0, 0, 0, 0, 9 } };
+	struct nic_config config = { .kind = NIC_USER,
+				     .mac_given = true,
+				     .mac = { 2, 0, 0, 0, 0, 9 } };
 	char error[256] = "";
 	struct nic *nic;
 

@@ -140,8 +140,11 @@ bool packet_parse(const u8 *frame, u32 len, struct segment *seg)
 	if (total < 28 || total > len - 14)
 		return false;
 	body = ip + 20;
-	*seg = (struct segment){ .protocol = ip[9], .from = get32(ip + 12), .to = get32(ip + 16),
-				 .from_port = get16(body), .to_port = get16(body + 2) };
+	*seg = (struct segment){ .protocol = ip[9],
+				 .from = get32(ip + 12),
+				 .to = get32(ip + 16),
+				 .from_port = get16(body),
+				 .to_port = get16(body + 2) };
 	header = 8;
 	if (seg->protocol == 6) {
 		if (total < 40)

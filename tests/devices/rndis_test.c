@@ -23,8 +23,10 @@ static u32 packet_build(u8 *at, u32 len, u32 tag, u32 padding)
 	struct rndis_header h = { .type = RNDIS_PACKET,
 				  .len = (u32)(sizeof(h) + sizeof(struct rndis_packet)) + info_len +
 					 len + padding };
-	struct rndis_packet p = { .data_offset = (u32)sizeof(p) + info_len, .data_len = len,
-				  .info_offset = tag ? (u32)sizeof(p) : 0, .info_len = info_len };
+	struct rndis_packet p = { .data_offset = (u32)sizeof(p) + info_len,
+				  .data_len = len,
+				  .info_offset = tag ? (u32)sizeof(p) : 0,
+				  .info_len = info_len };
 
 	memcpy(at, &h, sizeof(h));
 	memcpy(at + sizeof(h), &p, sizeof(p));
@@ -111,27 +113,17 @@ static void lies_about_lengths_are_refused(void **state)
 		u32 offset;
 		u32 value;
 	} lies[] = {
-		{ 0, 2 },            /* type */
-		{ 4, 0 },            /* message length */
-		{ 4, 43 },
-		{ 4, 8 },
-		{ 4, 1000 },
-		{ 4, UINT32_MAX },
-		{ 8, UINT32_MAX },   /* data offset */
-		{ 8, 200 },
-		{ 12, 0 },           /* data length */
-		{ 12, 13 },
-		{ 12, 200 },
-		{ 12, UINT32_MAX },
-		{ 28, UINT32_MAX },  /* info offset */
-		{ 28, 1000 },
-		{ 32, UINT32_MAX },  /* info length */
-		{ 32, 1000 },
-		{ 44, 0 },           /* first info: size */
-		{ 44, 11 },
-		{ 44, 1000 },
-		{ 44, UINT32_MAX },
-		{ 52, 13 },          /* its value's offset */
+		{ 0, 2 }, /* type */
+		{ 4, 0 }, /* message length */
+		{ 4, 43 },          { 4, 8 },           { 4, 1000 },
+		{ 4, UINT32_MAX },  { 8, UINT32_MAX }, /* data offset */
+		{ 8, 200 },         { 12, 0 }, /* data length */
+		{ 12, 13 },         { 12, 200 },        { 12, UINT32_MAX },
+		{ 28, UINT32_MAX }, /* info offset */
+		{ 28, 1000 },       { 32, UINT32_MAX }, /* info length */
+		{ 32, 1000 },       { 44, 0 }, /* first info: size */
+		{ 44, 11 },         { 44, 1000 },       { 44, UINT32_MAX },
+		{ 52, 13 }, /* its value's offset */
 		{ 52, UINT32_MAX },
 	};
 	struct rndis_frame frame;
@@ -165,8 +157,11 @@ static void a_transmission_has_an_upper_bound(void **state)
 
 static struct rndis_adapter adapter_ready(void)
 {
-	struct rndis_adapter a = { .permanent_mac = { 0, 0x15, 0x5d, 1, 2, 3 }, .mtu = 1500,
-				   .link_speed = 10000000000ull, .ndis_major = 6, .ndis_minor = 30 };
+	struct rndis_adapter a = { .permanent_mac = { 0, 0x15, 0x5d, 1, 2, 3 },
+				   .mtu = 1500,
+				   .link_speed = 10000000000ull,
+				   .ndis_major = 6,
+				   .ndis_minor = 30 };
 
 	rndis_adapter_reset(&a);
 	a.initialized = true;
@@ -176,8 +171,9 @@ static struct rndis_adapter adapter_ready(void)
 /* A QUERY or SET message; its length. */
 static u32 oid_build(u8 *msg, u32 type, u32 oid, const void *info, u32 info_len)
 {
-	struct rndis_oid_request r = { .request_id = 7, .oid = oid, .info_len = info_len,
-				       .info_offset = sizeof(r) };
+	struct rndis_oid_request r = {
+		.request_id = 7, .oid = oid, .info_len = info_len, .info_offset = sizeof(r)
+	};
 	struct rndis_header h = { .type = type, .len = (u32)(sizeof(h) + sizeof(r)) + info_len };
 
 	memcpy(msg, &h, sizeof(h));
@@ -274,7 +270,8 @@ static void what_linux_asks_at_probe_is_answered(void **state)
 	assert_int_equal(query(&a, OID_802_3_PERMANENT_ADDRESS, response, &info, &len), 0);
 	assert_int_equal(len, 6);
 	assert_memory_equal(info, a.permanent_mac, 6);
-	assert_int_equal(query(&a, OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES, response, &info, &len), 0);
+	assert_int_equal(query(&a, OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES, response, &info, &len),
+			 0);
 	memcpy(&h, info, sizeof(h));
 	assert_int_equal(len, NDIS_OFFLOAD_SIZE_3);
 	assert_int_equal(h.size, len);
@@ -373,7 +370,8 @@ static void the_guest_may_change_its_address(void **state)
 
 	(void)state;
 	assert_int_equal(set(&a, OID_GEN_RNDIS_CONFIG_PARAMETER, info,
-			     config_build(info, "NetworkAddress", "02aBcD001234")), 0);
+			     config_build(info, "NetworkAddress", "02aBcD001234")),
+			 0);
 	assert_int_equal(query(&a, OID_802_3_CURRENT_ADDRESS, response, &value, &len), 0);
 	assert_memory_equal(value, ((u8[]){ 2, 0xab, 0xcd, 0, 0x12, 0x34 }), 6);
 	assert_int_equal(query(&a, OID_802_3_PERMANENT_ADDRESS, response, &value, &len), 0);
@@ -402,8 +400,10 @@ static void halt_has_no_answer_and_ends_it(void **state)
 	assert_false(a.initialized);
 	assert_int_equal(a.filter, 0);
 	/* Objects are for those who said INITIALIZE. */
-	assert_int_equal(rndis_control(&a, request, oid_build(request, RNDIS_QUERY,
-				       OID_GEN_LINK_SPEED, NULL, 0), response), 24);
+	assert_int_equal(rndis_control(&a, request,
+				       oid_build(request, RNDIS_QUERY, OID_GEN_LINK_SPEED, NULL, 0),
+				       response),
+			 24);
 	memcpy(&status, response + 12, sizeof(status));
 	assert_int_equal(status, RNDIS_STATUS_FAILURE);
 }
@@ -431,7 +431,8 @@ static void keepalive_and_reset_are_answered(void **state)
 
 static void short_and_unknown_messages_are_refused(void **state)
 {
-	static const u32 types[] = { 0, RNDIS_PACKET, RNDIS_INDICATE_STATUS, 9, 0x80000002, UINT32_MAX };
+	static const u32 types[] = { 0, RNDIS_PACKET, RNDIS_INDICATE_STATUS,
+				     9, 0x80000002,   UINT32_MAX };
 	struct rndis_adapter a = adapter_ready();
 	u8 response[RNDIS_RESPONSE_MAX], msg[64];
 	u32 h[2];
@@ -457,14 +458,16 @@ static u32 random_u32(u64 *seed)
 /* Interesting values at random places; the sanitizers are the judge. */
 static void mutate(u8 *bytes, u32 len, u64 *seed)
 {
-	static const u32 values[] = { 0, 1, 8, 12, 36, 44, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff8 };
+	static const u32 values[] = { 0,  1,          8,          12,         36,
+				      44, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff8 };
 	u32 count = 1 + random_u32(seed) % 4;
 
 	while (count--) {
 		u32 at = random_u32(seed) % len;
 
 		if (random_u32(seed) % 2 && len - at >= 4)
-			memcpy(bytes + (at & ~3u), &values[random_u32(seed) % ARRAY_SIZE(values)], 4);
+			memcpy(bytes + (at & ~3u), &values[random_u32(seed) % ARRAY_SIZE(values)],
+			       4);
 		else
 			bytes[at] = (u8)random_u32(seed);
 	}
@@ -487,7 +490,8 @@ static void mutated_messages_do_no_harm(void **state)
 
 		len += packet_build(whole + len, 200, 0, 0);
 		if (round & 2)
-			len = oid_build(whole, RNDIS_SET, OID_TCP_OFFLOAD_PARAMETERS, &p, sizeof(p));
+			len = oid_build(whole, RNDIS_SET, OID_TCP_OFFLOAD_PARAMETERS, &p,
+					sizeof(p));
 		if (round & 4) {
 			u8 info[128];
 			u32 n = config_build(info, "NetworkAddress", "02abcd001234");

@@ -198,7 +198,7 @@ static enum scsi_asc unmap_parse(struct scsi_request *r, const u8 *list, u32 len
 static void execute_unmap(struct scsi_request *r, const struct scsi_command *c)
 {
 	u8 list[sizeof(struct scsi_unmap_header) +
-		SCSI_UNMAP_MAX * sizeof(struct scsi_unmap_descriptor)];
+		SCSI_UNMAP_MAX * sizeof(struct scsi_unmap_descriptor)] = { 0 };
 	u32 len = (u32)MIN(c->len, sizeof(list));
 	enum scsi_asc asc;
 

@@ -226,7 +226,7 @@ static void storvsp_ready(struct vmbus_channel *ch)
 	int got;
 
 	sc->uring = sc->s->uring(sc->s->uring_ctx, channel_loop(ch));
-	for (;;) {
+	for (unsigned n = 0; n < STORVSP_BATCH; n++) {
 		if (!unsent_flush(sc))
 			return;
 		if (!request_available(sc)) {
@@ -242,6 +242,8 @@ static void storvsp_ready(struct vmbus_channel *ch)
 			log_guest(&sc->s->bad_packets, "storvsp: a packet that is %s",
 				  got == -EMSGSIZE ? "too large" : "malformed");
 	}
+	/* A guest that fills its ring as fast as we empty it does not get the loop to itself. */
+	channel_resume(ch);
 }
 
 static int storvsp_open(struct vmbus_channel *ch)

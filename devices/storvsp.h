@@ -17,6 +17,8 @@
 
 /* Requests a channel has under way at most; a guest that sends more waits in its ring. */
 #define STORVSP_REQUESTS 256
+/* Packets taken in one go, before the loop's other work has its turn. */
+#define STORVSP_BATCH 256
 /* Largest packet taken: 500 guest pages, more than SCSI_TRANSFER_MAX needs, so it can be answered. */
 #define STORVSP_PACKET_MAX 4096u
 /* Sub-channels a guest may ask for. */

@@ -459,6 +459,28 @@ static void answers_wait_for_room(void **state)
 	assert_int_equal(r->s->channel->in_flight, 0);
 }
 
+static void the_loop_is_shared(void **state)
+{
+	struct rig *r = *state;
+	static const u8 ready[6] = { SCSI_TEST_UNIT_READY };
+	struct vstor_packet p = srb(0, ready, 6, 0);
+	struct fg_packet pkt;
+	unsigned answered = 0, sent = 0;
+
+	handshake(r, VSTOR_VERSION_WIN10, sizeof(p));
+	while (sent < 2 * STORVSP_BATCH && !srb_send(r, 1 + sent, &p, 0, 0))
+		sent++;
+	assert_int_equal(sent, 2 * STORVSP_BATCH);
+	loop_turn(&r->g.io[0], 0);
+	while (fg_recv(&r->ch, r->buf, sizeof(r->buf), &pkt) == 1)
+		answered++;
+	assert_int_equal(answered, STORVSP_BATCH);
+	fg_pump(&r->g);
+	while (fg_recv(&r->ch, r->buf, sizeof(r->buf), &pkt) == 1)
+		answered++;
+	assert_int_equal(answered, sent);
+}
+
 static void closing_waits_for_what_is_under_way(void **state)
 {
 	struct rig *r = *state;
@@ -556,6 +578,7 @@ int main(void)
 		TEST(malformed_buffers_are_refused),
 		TEST(requests_beyond_the_slots_wait_and_all_are_answered),
 		TEST(answers_wait_for_room),
+		TEST(the_loop_is_shared),
 		TEST(closing_waits_for_what_is_under_way),
 		TEST(the_bus_goes_with_requests_under_way),
 		TEST(mutated_packets_hurt_nobody),

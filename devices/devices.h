@@ -32,7 +32,11 @@ void storvsp_fini(struct storvsp *s);
 
 struct netvsp;
 
-/* 0 and *n, or -errno. nic is the netvsp's from now on. */
+/*
+ * 0 and *n, or -errno. nic is the netvsp's from now on. Where it has no address it gets
+ * 00:15:5d:ca:NN:NN by its number: the same at every start, so that DHCP leases last, but also the
+ * same in every other candela: guests that share a network must be given theirs by mac=.
+ */
 int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic);
 struct vmbus_device *netvsp_device(struct netvsp *n);
 void netvsp_fini(struct netvsp *n);

@@ -97,8 +97,8 @@ static s64 plain_call(const struct uring_op *op)
 	case URING_WRITEV:
 		return pwritev2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, op->mode);
 	case URING_FSYNC:
-		return (unsigned)op->mode & IORING_FSYNC_DATASYNC ? fdatasync(op->fd) :
-								    fsync(op->fd);
+		return (unsigned)op->mode & IORING_FSYNC_DATASYNC ? fdatasync(op->fd)
+								  : fsync(op->fd);
 	case URING_FALLOCATE:
 		return fallocate(op->fd, op->mode, (off_t)op->offset, (off_t)op->len);
 	}

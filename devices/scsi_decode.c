@@ -26,7 +26,7 @@ static void decode_nothing(struct scsi_command *c, const struct scsi_unit *unit,
 	(void)cdb;
 }
 
-/* Sets offset and len where [lba, lba + blocks) lies on the disk, and fails the command where not. */
+/* Sets offset and len where [lba, lba + blocks) lies on the disk; fails the command where not. */
 static bool decode_range(struct scsi_command *c, const struct disk *disk, u64 lba, u64 blocks)
 {
 	u64 all = disk->size / disk->logical_block;
@@ -152,8 +152,7 @@ static void decode_write_same(struct scsi_command *c, const struct scsi_unit *un
 
 	decode_extent(cdb, &lba, &blocks);
 	/* WRPROTECT, ANCHOR, the obsolete PBDATA and LBDATA. */
-	if (cdb[1] & 0xf6 || !blocks ||
-	    blocks > SCSI_WRITE_SAME_MAX / unit->disk->logical_block) {
+	if (cdb[1] & 0xf6 || !blocks || blocks > SCSI_WRITE_SAME_MAX / unit->disk->logical_block) {
 		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}

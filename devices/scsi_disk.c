@@ -31,9 +31,9 @@ static struct scsi_sense sense_of(enum disk_op_kind kind, int err)
 	case -ENOMEM:
 		return (struct scsi_sense){ SCSI_HARDWARE_ERROR, SCSI_ASC_INTERNAL_FAILURE };
 	default:
-		return (struct scsi_sense){ SCSI_MEDIUM_ERROR,
-					    kind == DISK_READ ? SCSI_ASC_READ_ERROR :
-								SCSI_ASC_WRITE_ERROR };
+		return (struct scsi_sense){ SCSI_MEDIUM_ERROR, kind == DISK_READ
+								       ? SCSI_ASC_READ_ERROR
+								       : SCSI_ASC_WRITE_ERROR };
 	}
 }
 
@@ -171,7 +171,7 @@ static void unmap_next(struct scsi_request *r)
 	op_submit(r, &c, unmap_done);
 }
 
-/* Turns a copied parameter list of len bytes into extents; all are checked before any is touched. */
+/* Turns a copied parameter list of len bytes into extents; all are checked, none is touched. */
 static enum scsi_asc unmap_parse(struct scsi_request *r, const u8 *list, u32 len)
 {
 	u32 size = sizeof(struct scsi_unmap_descriptor), head = sizeof(struct scsi_unmap_header);
@@ -207,9 +207,9 @@ static void execute_unmap(struct scsi_request *r, const struct scsi_command *c)
 		return;
 	}
 	/* A longer list than was copied may only be longer behind its last descriptor. */
-	asc = scsi_get16(list + 2) > sizeof(list) - sizeof(struct scsi_unmap_header) ?
-		      SCSI_ASC_INVALID_FIELD_IN_PARAMETERS :
-		      unmap_parse(r, list, len);
+	asc = scsi_get16(list + 2) > sizeof(list) - sizeof(struct scsi_unmap_header)
+		      ? SCSI_ASC_INVALID_FIELD_IN_PARAMETERS
+		      : unmap_parse(r, list, len);
 	if (asc) {
 		request_illegal(r, asc);
 		return;

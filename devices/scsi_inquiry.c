@@ -13,10 +13,9 @@
 
 static void inquiry_standard(struct scsi_command *c, const struct scsi_unit *unit, u32 alloc)
 {
-	struct scsi_inquiry_data d = { .version = 5,
-				       .format = 2,
-				       .additional_length = sizeof(d) - 5,
-				       .cmdque = 2 };
+	struct scsi_inquiry_data d = {
+		.version = 5, .format = 2, .additional_length = sizeof(d) - 5, .cmdque = 2
+	};
 	u32 len = sizeof(d);
 
 	memcpy(d.vendor, VENDOR, sizeof(d.vendor));
@@ -37,7 +36,7 @@ static void inquiry_standard(struct scsi_command *c, const struct scsi_unit *uni
 
 static u32 vpd_supported(u8 *p, const struct disk *disk)
 {
-	static const u8 pages[] = { SCSI_VPD_SUPPORTED,	      SCSI_VPD_SERIAL,
+	static const u8 pages[] = { SCSI_VPD_SUPPORTED,       SCSI_VPD_SERIAL,
 				    SCSI_VPD_IDENTIFICATION,  SCSI_VPD_BLOCK_LIMITS,
 				    SCSI_VPD_CHARACTERISTICS, SCSI_VPD_PROVISIONING };
 
@@ -54,7 +53,7 @@ static u32 vpd_serial(u8 *p, const struct disk *disk)
 	return len;
 }
 
-/* Two designators of the unit: vendor and id as text, and a locally assigned NAA name of 60 bits. */
+/* Two designators of the unit: vendor and id as text, and a locally assigned 60-bit NAA name. */
 static u32 vpd_identification(u8 *p, const struct disk *disk)
 {
 	u32 len = (u32)strnlen(disk->id, sizeof(disk->id));

@@ -113,8 +113,7 @@ static void srb_done(struct scsi_request *r)
 {
 	struct storvsp_request *q = container_of(r, struct storvsp_request, scsi);
 	u8 srb_status = srb_status_of(r);
-	u32 sense_len = MIN(q->packet.srb.sense_info_length,
-			    (u32)sizeof(struct scsi_sense_fixed));
+	u32 sense_len = MIN(q->packet.srb.sense_info_length, (u32)sizeof(struct scsi_sense_fixed));
 	struct vstor_srb answer = { .length = q->packet.srb.length,
 				    .scsi_status = (u8)r->status,
 				    .path_id = q->packet.srb.path_id,
@@ -148,10 +147,10 @@ static int srb_buffer(struct storvsp_request *q, const struct vmbus_packet *pkt)
 	int n = 0;
 
 	if (pkt->type == VMBUS_PACKET_GPA_DIRECT)
-		n = pkt->range_count == 1 ?
-			    gpa_range_iov(channel_mem(q->sc->ch), pkt->ranges, pkt->ranges_size, 1,
-					  r->iov, SCSI_IOV_MAX, &total) :
-			    -EINVAL;
+		n = pkt->range_count == 1
+			    ? gpa_range_iov(channel_mem(q->sc->ch), pkt->ranges, pkt->ranges_size,
+					    1, r->iov, SCSI_IOV_MAX, &total)
+			    : -EINVAL;
 	if (n < 0)
 		return n;
 	if (total < q->packet.srb.data_transfer_length)
@@ -163,7 +162,8 @@ static int srb_buffer(struct storvsp_request *q, const struct vmbus_packet *pkt)
 
 static enum nt_status srb_refuse(struct storvsp_request *q)
 {
-	log_guest(&q->sc->s->bad_packets, "storvsp: a request whose buffer or command is malformed");
+	log_guest(&q->sc->s->bad_packets,
+		  "storvsp: a request whose buffer or command is malformed");
 	q->packet.srb.srb_status = SRB_INVALID_REQUEST;
 	q->packet.srb.scsi_status = SCSI_GOOD;
 	q->packet.srb.sense_info_length = 0;

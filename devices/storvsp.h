@@ -19,7 +19,7 @@
 #define STORVSP_REQUESTS 256
 /* Packets taken in one go, before the loop's other work has its turn. */
 #define STORVSP_BATCH 256
-/* Largest packet taken: 500 guest pages, more than SCSI_TRANSFER_MAX needs, so it can be answered. */
+/* Largest packet taken: 500 guest pages, more than SCSI_TRANSFER_MAX needs, so refused in form. */
 #define STORVSP_PACKET_MAX 4096u
 /* Sub-channels a guest may ask for. */
 #define STORVSP_SUB_CHANNELS 0

@@ -23,20 +23,20 @@ enum disk_op_kind { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_
 
 struct disk_op {
 	enum disk_op_kind kind;
-	bool fua;                /* WRITE, WRITE_ZEROES: on stable storage before done() */
-	bool unmap;              /* WRITE_ZEROES: the space may be given back */
-	u64 offset;              /* bytes, a multiple of the logical block */
-	u64 len;                 /* bytes, likewise; READ, WRITE: the sum of iov */
-	struct iovec *iov;       /* kept by the caller until done(); the back end may advance it */
+	bool fua; /* WRITE, WRITE_ZEROES: on stable storage before done() */
+	bool unmap; /* WRITE_ZEROES: the space may be given back */
+	u64 offset; /* bytes, a multiple of the logical block */
+	u64 len; /* bytes, likewise; READ, WRITE: the sum of iov */
+	struct iovec *iov; /* kept by the caller until done(); the back end may advance it */
 	unsigned iov_count;
-	struct uring *uring;     /* the submitting loop's */
+	struct uring *uring; /* the submitting loop's */
 	/* err: 0, the whole length was carried out; or -errno. */
 	void (*done)(struct disk_op *op, int err);
 	/* The back end's. */
 	struct disk *disk;
 	struct uring_op io;
-	u64 finished;            /* bytes, for requests the kernel carries out in parts */
-	struct iovec zeroes;     /* a piece of WRITE_ZEROES written out */
+	u64 finished; /* bytes, for requests the kernel carries out in parts */
+	struct iovec zeroes; /* a piece of WRITE_ZEROES written out */
 	/* What a disk that stands on another one keeps of a request it passes down. */
 	struct {
 		void *disk;
@@ -56,13 +56,13 @@ struct disk_ops {
 
 struct disk {
 	const struct disk_ops *ops;
-	u64 size;                /* bytes, a multiple of logical_block */
-	u32 logical_block;       /* 512 or 4096 */
-	u32 physical_block;      /* a multiple of logical_block */
+	u64 size; /* bytes, a multiple of logical_block */
+	u32 logical_block; /* 512 or 4096 */
+	u32 physical_block; /* a multiple of logical_block */
 	bool read_only;
 	bool can_discard;
 	bool rotational;
-	char id[32];             /* stable for the same image: serial number, VPD 0x83 */
+	char id[32]; /* stable for the same image: serial number, VPD 0x83 */
 };
 
 static inline void disk_submit(struct disk *disk, struct disk_op *op)
@@ -83,8 +83,8 @@ void disk_complete(struct disk_op *op, int err);
 struct disk_config {
 	const char *path;
 	bool read_only;
-	bool ephemeral;          /* all writes are thrown away at the end */
-	bool format_raw;         /* format=raw: take the bytes as they are, look for no magic */
+	bool ephemeral; /* all writes are thrown away at the end */
+	bool format_raw; /* format=raw: take the bytes as they are, look for no magic */
 };
 
 /*

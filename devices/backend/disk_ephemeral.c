@@ -237,7 +237,8 @@ int disk_ephemeral_open(struct disk **disk, struct disk *base, char *error, size
 	}
 	if (err) {
 		snprintf(error, error_size,
-			 "no room for an ephemeral disk's writes in %s: %s; TMPDIR names another place",
+			 "no room for an ephemeral disk's writes in %s: %s; TMPDIR names another "
+			 "place",
 			 dir, strerror(-err));
 		free(e);
 		return err;

@@ -78,7 +78,8 @@ static int image_measure_device(struct image *im)
 	if (logical != 512 && logical != 4096)
 		return image_fail(im, -EINVAL, "has blocks of %d bytes, not 512 or 4096", logical);
 	if (im->writable && !ioctl(im->fd, BLKROGET, &read_only) && read_only)
-		return image_fail(im, -EROFS, "is a read-only device; ,ro or ,ephemeral only reads it");
+		return image_fail(im, -EROFS,
+				  "is a read-only device; ,ro or ,ephemeral only reads it");
 	im->logical_block = (u32)logical;
 	if (!ioctl(im->fd, BLKPBSZGET, &physical) && physical >= im->logical_block)
 		im->physical_block = physical;
@@ -102,7 +103,8 @@ static int image_measure(struct image *im)
 	if (err)
 		return err;
 	if (!im->size)
-		return image_fail(im, -EINVAL, "is empty; give it a size: truncate -s 10G %s", im->path);
+		return image_fail(im, -EINVAL, "is empty; give it a size: truncate -s 10G %s",
+				  im->path);
 	if (im->size % im->logical_block)
 		return image_fail(im, -EINVAL,
 				  "is no whole number of 512-byte blocks; round it up: "

@@ -180,11 +180,11 @@ static void on_both(void (*test)(struct rig *r))
 	}
 }
 
-#define BOTH(test)                                                                                 \
-	static void test_##test(void **state)                                                      \
-	{                                                                                          \
-		(void)state;                                                                       \
-		on_both(test);                                                                     \
+#define BOTH(test)                            \
+	static void test_##test(void **state) \
+	{                                     \
+		(void)state;                  \
+		on_both(test);                \
 	}
 
 BOTH(many_requests_at_once)

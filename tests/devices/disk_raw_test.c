@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Disk back ends: a random stream of requests to all of them compared, and what raw images refuse. */
+/* Disk back ends: one random stream of requests to all compared, and what raw images refuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -137,8 +137,8 @@ static void disk_close(struct disk *disk)
 
 static struct request stream_next(struct rig *r, u8 *buf)
 {
-	static const enum disk_op_kind kinds[] = { DISK_READ,	 DISK_READ,	DISK_READ,
-						   DISK_WRITE,	 DISK_WRITE,	DISK_WRITE,
+	static const enum disk_op_kind kinds[] = { DISK_READ,    DISK_READ,         DISK_READ,
+						   DISK_WRITE,   DISK_WRITE,        DISK_WRITE,
 						   DISK_DISCARD, DISK_WRITE_ZEROES, DISK_FLUSH };
 	struct request q = { .op = { .kind = kinds[rig_random(r, ARRAY_SIZE(kinds))] } };
 	u32 left;

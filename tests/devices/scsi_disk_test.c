@@ -105,10 +105,10 @@ static void run_at(struct rig *g, struct scsi_unit unit, const u8 *cdb, u32 n, u
 		assert_int_equal(loop_turn(&g->loop, 1000), 0);
 }
 
-#define RUN(g, len, ...)                                                                           \
-	do {                                                                                       \
-		const u8 cdb_[] = { __VA_ARGS__ };                                                 \
-		run_at(g, scsi_unit(&(g)->target, 0), cdb_, sizeof(cdb_), len);                    \
+#define RUN(g, len, ...)                                                        \
+	do {                                                                    \
+		const u8 cdb_[] = { __VA_ARGS__ };                              \
+		run_at(g, scsi_unit(&(g)->target, 0), cdb_, sizeof(cdb_), len); \
 	} while (0)
 
 static void assert_good(const struct rig *g, u32 transferred)
@@ -459,9 +459,9 @@ static void any_bytes_end_in_a_status(void **state)
 				g->buf[i - sizeof(cdb)] = byte;
 		}
 		if (n % 2)
-			cdb[0] = (u8[]){ SCSI_UNMAP, SCSI_WRITE_SAME_16, SCSI_READ_10, SCSI_WRITE_6,
-					 SCSI_INQUIRY, SCSI_MODE_SENSE_10, SCSI_READ_16,
-					 SCSI_REPORT_LUNS }[n / 2 % 8];
+			cdb[0] = (u8[]){ SCSI_UNMAP,   SCSI_WRITE_SAME_16, SCSI_READ_10,
+					 SCSI_WRITE_6, SCSI_INQUIRY,       SCSI_MODE_SENSE_10,
+					 SCSI_READ_16, SCSI_REPORT_LUNS }[n / 2 % 8];
 		run_at(g, scsi_unit(&g->target, (unsigned)(random >> 40) % 2), cdb, sizeof(cdb),
 		       (u32)(random >> 44) % 4 * 700);
 		assert_true(g->r->transferred <= g->r->buffer_len);

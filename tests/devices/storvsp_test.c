@@ -223,7 +223,8 @@ static void every_known_version_is_taken(void **state)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(versions); i++) {
 		handshake(r, versions[i],
-			  versions[i] < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_WIN7 : sizeof(struct vstor_packet));
+			  versions[i] < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_WIN7
+							   : sizeof(struct vstor_packet));
 		assert_int_equal(r->s->version, versions[i]);
 		assert_int_equal(fg_close(&r->ch), 0);
 		rig_open(r);
@@ -256,7 +257,8 @@ static void operations_out_of_order_are_refused(void **state)
 	}
 	handshake(r, VSTOR_VERSION_WIN10, sizeof(p));
 	p = (struct vstor_packet){ .sub_channel_count = 3 };
-	assert_int_equal(operate(r, VSTOR_CREATE_SUB_CHANNELS, &p, sizeof(p)), NT_INVALID_PARAMETER);
+	assert_int_equal(operate(r, VSTOR_CREATE_SUB_CHANNELS, &p, sizeof(p)),
+			 NT_INVALID_PARAMETER);
 	p = (struct vstor_packet){ 0 };
 	assert_int_equal(operate(r, VSTOR_FCHBA_DATA, &p, sizeof(p)), NT_INVALID_DEVICE_REQUEST);
 	assert_int_equal(operate(r, VSTOR_RESET_BUS, &p, sizeof(p)), NT_SUCCESS);
@@ -526,8 +528,9 @@ static u32 rig_random(struct rig *r, u32 below)
 /* A valid packet with a few bytes changed. */
 static void mutated_send(struct rig *r)
 {
-	static const u8 opcodes[] = { SCSI_READ_10, SCSI_WRITE_10, SCSI_UNMAP, SCSI_WRITE_SAME_16,
-				      SCSI_INQUIRY, SCSI_REPORT_LUNS, SCSI_MODE_SENSE_6 };
+	static const u8 opcodes[] = { SCSI_READ_10,       SCSI_WRITE_10, SCSI_UNMAP,
+				      SCSI_WRITE_SAME_16, SCSI_INQUIRY,  SCSI_REPORT_LUNS,
+				      SCSI_MODE_SENSE_6 };
 	struct vstor_packet p = read_write(opcodes[rig_random(r, ARRAY_SIZE(opcodes))],
 					   rig_random(r, 64), (u16)rig_random(r, 64));
 	u32 len = rig_random(r, 40000), offset = rig_random(r, 4096);

@@ -42,8 +42,9 @@ struct host {
 	size_t text_len;
 	_Atomic u32 verdict;
 	_Atomic u32 end; /* enum vm_end, or NO_END */
-	/* The message under way: written by the VP's thread, then handed over by FD_INBOX. */
-	u32 word, copies, busy;
+	/* The message under way: from the VP's thread, handed over by FD_INBOX. */
+	_Atomic u32 word;
+	u32 copies, busy;
 	/* The Hyper-V layer's hook, and how often the signal port reached it. */
 	bool (*out32)(void *ctx, struct vcpu *vcpu, u16 port, u32 value);
 	u32 signal_exits;
@@ -95,11 +96,13 @@ static bool out32(void *ctx, struct vcpu *vcpu, u16 port, u32 value)
 static u16 receive(void *ctx, u32 connection_id, u32 type, const void *payload, u32 size)
 {
 	struct host *h = ctx;
+	u32 word;
 
 	(void)connection_id;
-	if (type != 1 || size != sizeof(h->word))
+	if (type != 1 || size != sizeof(word))
 		return HV_STATUS_INVALID_PARAMETER;
-	memcpy(&h->word, payload, sizeof(h->word));
+	memcpy(&word, payload, sizeof(word));
+	atomic_store(&h->word, word);
 	eventfd_write(h->fd[FD_INBOX], 1);
 	return HV_STATUS_SUCCESS;
 }
@@ -116,7 +119,7 @@ static void slot_free(void *ctx, u32 vp_index, u32 sint)
 static void send_copies(struct host *h)
 {
 	while (h->copies < ECHO_COPIES) {
-		u32 word = h->word + h->copies;
+		u32 word = atomic_load(&h->word) + h->copies;
 		int err = synic_post_message(h->hv, 0, BARE_SINT, 1, &word, sizeof(word));
 
 		if (err == -EAGAIN) {

@@ -24,6 +24,8 @@ struct probe {
 	unsigned quota; /* packets it takes before it stops early; 0: all */
 	unsigned to_send; /* packets it wants to send */
 	u32 send_size;
+	void (*when_full)(void *ctx); /* once, when a packet finds no room */
+	void *when_full_ctx;
 	struct fg_channel *early; /* the guest writes here while the device opens */
 	/* Noted. */
 	unsigned opened, closed, ready, packets, bad, too_long, sent;
@@ -44,7 +46,11 @@ static void probe_send(struct probe *p)
 
 	for (; p->to_send; p->to_send--, p->sent++)
 		if (channel_send(p->ch, VMBUS_PACKET_INBAND, false, p->sent, &iov, 1))
-			return;
+			break;
+	if (p->to_send && p->when_full) {
+		p->when_full(p->when_full_ctx);
+		p->when_full = NULL;
+	}
 }
 
 static int probe_open(struct vmbus_channel *ch)
@@ -452,6 +458,30 @@ static void the_device_goes_on_when_there_is_room(void **state)
 	assert_in_range(fg_interrupts(&f->ch), 5000 * 128 / (16 * 4096), 200);
 }
 
+static void drain(void *ctx)
+{
+	recv_all(ctx);
+}
+
+/* The guest reads in the middle of the host's batch: it must know of all of it to signal room. */
+static void room_made_within_a_batch_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p[0].to_send = 250;
+	fg_signal(&f->ch);
+	fg_pump(&f->g);
+	f->p[0].to_send = 600;
+	f->p[0].when_full = drain;
+	f->p[0].when_full_ctx = f;
+	fg_signal(&f->ch);
+	for (int i = 0; i < 20; i++) {
+		fg_pump(&f->g);
+		recv_all(f);
+	}
+	assert_int_equal(f->p[0].sent, 850);
+}
+
 static bool all_sent(void *ctx)
 {
 	struct fixture *f = ctx;
@@ -648,6 +678,7 @@ int main(void)
 		T(setup_closed, a_busy_channel_leaves_time_for_others),
 		T(setup, signals_for_nothing_cost_a_run_each),
 		T(setup, the_device_goes_on_when_there_is_room),
+		T(setup, room_made_within_a_batch_is_told),
 		T(setup, guests_that_never_tell_are_looked_after),
 		T(setup, a_waiting_guest_is_told_of_room),
 		T(setup_closed, too_long_for_the_ring_is_lost),

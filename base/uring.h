@@ -47,8 +47,7 @@ struct uring {
 	struct io_uring ring;
 	bool native; /* io_uring, not the fallback */
 	bool draining; /* in uring_fini() */
-	unsigned
-		in_flight; /* given to io_uring, not yet reaped: at most the completion ring's size */
+	unsigned in_flight; /* given to io_uring, not reaped: at most the completion ring holds */
 	struct loop_fd ready;
 	struct loop_flush flush;
 	struct loop_work later; /* delivers `finished`, tries a refused submission again */

@@ -25,7 +25,7 @@
 #include "vmbus/vmbus_proto.h"
 
 /* What one guest can make us hold. */
-#define VMBUS_CHANNELS_MAX 256u /* Linux before 5.12 knows no relid above 255 */
+#define VMBUS_CHANNELS_MAX 256u /* relids; event flags would reach to 2,047 */
 #define VMBUS_GPADLS_MAX 2048u /* of one connection, unfinished ones included */
 #define VMBUS_GPADL_WORDS_MAX (128u << 10) /* PFNs and range headers of all GPADLs, 8 bytes each */
 #define VMBUS_GPADL_RANGES_MAX 64u /* of one GPADL */

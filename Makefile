@@ -18,7 +18,7 @@ DESTDIR ?=
 PKGS := libseccomp libcap-ng liburing slirp json-c liblz4 libzstd liblzma zlib
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wimplicit-fallthrough -Wvla
+	-Wimplicit-fallthrough -Wvla $(if $(findstring clang,$(CC)),-Wno-gnu-variable-sized-type-not-at-end)
 OPT ?= -O2
 CFLAGS ?= -g
 ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DCANDELA_VERSION='"$(VERSION)"' $(WARNINGS) $(OPT) \
@@ -27,7 +27,7 @@ ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DCANDELA_VERSION='"$(VERSION)"' $(WARNIN
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 say = $(if $(V),:,printf '  %-6s %s\n' $(1) $(2))
-ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(LDFLAGS) \
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBS = $(shell pkg-config --libs $(PKGS))
 
@@ -70,7 +70,7 @@ $(BUILD)/%.o: %.S | $(BUILD)/deps
 $(BUILD)/%.aml: %.asl | $(BUILD)/deps
 	@mkdir -p $(@D)
 	@$(call say,IASL,$@)
-	$(Q)iasl -vs -p $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
+	$(Q)iasl -vs -w3 -we -p $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
 
 # The sandbox profiles, compiled to BPF at build time.
 $(BUILD)/seccomp/compile: seccomp/compile.c | $(BUILD)/deps

@@ -19,15 +19,14 @@ static int command_run(int argc, char **argv)
 	int status;
 
 	if (config_parse(&config, argc, argv, error, sizeof(error))) {
-		log_error("%s", error);
-		status = STATUS_USAGE;
+		status = supervisor_refuse(&config, error);
 	} else if (config.help) {
 		status = help_print("run");
 	} else {
-		log_set_level(config.verbosity < 0  ? LOG_ERROR :
-			      config.verbosity == 0 ? LOG_WARN :
-			      config.verbosity == 1 ? LOG_INFO :
-						      LOG_DEBUG);
+		log_set_level(config.verbosity < 0    ? LOG_ERROR
+			      : config.verbosity == 0 ? LOG_WARN
+			      : config.verbosity == 1 ? LOG_INFO
+						      : LOG_DEBUG);
 		status = supervisor_run(&config);
 	}
 	config_fini(&config);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@
 #include "vmm/acpi.h"
 #include "vmm/boot.h"
 #include "vmm/kvm.h"
+#include "vmm/reset_vector.h"
 #include "vmm/vcpu.h"
 
 #define CONSOLE_DRAIN_MS 1000
@@ -345,8 +347,8 @@ static int add_chipset(struct machine *m)
 	int err = pm_add(&m->vm) ?: cmos_init(&m->cmos) ?: exit_port_init(&m->exit_port);
 
 	if (!err)
-		err = add_range(m, cmos_range(m->cmos)) ?:
-		      add_range(m, exit_port_range(m->exit_port));
+		err = add_range(m, cmos_range(m->cmos))
+			      ?: add_range(m, exit_port_range(m->exit_port));
 	return err ? fail(m, err, "cannot set up the chipset: %s", strerror(-err)) : add_lines(m);
 }
 
@@ -464,7 +466,8 @@ static char *kernel_cmdline(const struct machine *m)
 		space = " ";
 		panic = says(c->append, "panic=") ? "" : " panic=-1";
 	}
-	return asprintf(&line, "%s%s%s%s%s", c->append, console, panic, space, init) < 0 ? NULL : line;
+	return asprintf(&line, "%s%s%s%s%s", c->append, console, panic, space, init) < 0 ? NULL
+											 : line;
 }
 
 /* The command's segment comes first: it must stand before whatever compression the user's has. */
@@ -502,7 +505,8 @@ static int load_guest(struct machine *m)
 	int err = cmdline ? add_initrd(m, &boot) : fail(m, -ENOMEM, "out of memory");
 
 	if (!err)
-		err = acpi_build(&m->vm.mem, m->config->cpus, &boot.rsdp);
+		err = acpi_build(&m->vm.mem, m->config->cpus, &boot.rsdp)
+			      ?: reset_vector_write(&m->vm.mem);
 	if (!err)
 		err = kvm_get_sregs(m->vm.vcpu[0].fd, &m->boot.sregs);
 	boot.cmdline = cmdline;
@@ -510,7 +514,8 @@ static int load_guest(struct machine *m)
 		err = boot_load(&m->vm.mem, &boot, &m->boot, m->error, sizeof(m->error));
 	free(cmdline);
 	if (err)
-		return m->error[0] ? err : fail(m, err, "cannot load the guest: %s", strerror(-err));
+		return m->error[0] ? err
+				   : fail(m, err, "cannot load the guest: %s", strerror(-err));
 	if (m->boot.linux_guest && !m->config->force && !doctor_stock_guest_ok())
 		return fail(m, -ENOTSUP,
 			    "this KVM runs without hardware virtualization and cannot run a Linux "
@@ -595,12 +600,12 @@ static void tell_command(struct machine *m, bool rebooted)
 		tell(m->outcome, OUTCOME_HOST, 1, "guest: %s", message);
 	else if (!exit_port_started(m->exit_port) && rebooted)
 		tell(m->outcome, OUTCOME_PANIC, 4,
-		     "the guest's kernel gave up before its init ran; --console file:LOG shows why");
+		     "the guest's kernel gave up before its init ran; --console file:LOG shows "
+		     "why");
 	else if (rebooted)
 		tell(m->outcome, OUTCOME_REBOOT, 3, "the guest rebooted before the command ended");
 	else
-		tell(m->outcome, OUTCOME_HOST, 1,
-		     "the guest powered off before the command ended");
+		tell(m->outcome, OUTCOME_HOST, 1, "the guest powered off before the command ended");
 }
 
 static void tell_panic(struct machine *m)
@@ -681,6 +686,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	m->config = config;
 	m->files = files;
 	m->outcome = outcome;
+	prctl(PR_SET_NAME, config->name);
 	pthread_mutex_init(&m->gate.lock, NULL);
 	pthread_cond_init(&m->gate.changed, NULL);
 
@@ -697,7 +703,8 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	      load_guest(m) ?:
 	      start(m);
 	if (!err) {
-		snprintf(outcome->hyperv, sizeof(outcome->hyperv), "%s", hyperv_backend_name(m->hv));
+		snprintf(outcome->hyperv, sizeof(outcome->hyperv), "%s",
+			 hyperv_backend_name(m->hv));
 		err = loop_run(&m->control);
 		if (err)
 			fail(m, err, "the event loop failed: %s", strerror(-err));

@@ -27,21 +27,21 @@ enum outcome_reason {
 struct outcome {
 	enum outcome_reason reason;
 	int status;
-	char text[1024];       /* one line for the user, "" where nothing needs saying */
-	char crash[4096];      /* what the guest left behind when it panicked, or "" */
+	char text[1024]; /* one line for the user, "" where nothing needs saying */
+	char crash[4096]; /* what the guest left behind when it panicked, or "" */
 	bool vmbus_contacted;
-	u32 vmbus_version;     /* 0x00050003 for 5.3; 0: none */
-	char hyperv[8];        /* the back end's name */
+	u32 vmbus_version; /* 0x00050003 for 5.3; 0: none */
+	char hyperv[8]; /* the back end's name */
 };
 
 struct machine_files {
 	int kernel_fd;
-	int initrd_fd;  /* -1: none */
-	int cache_fd;   /* -1: nowhere to keep unpacked kernels */
+	int initrd_fd; /* -1: none */
+	int cache_fd; /* -1: nowhere to keep unpacked kernels */
 	struct disk *disk[CONFIG_DISKS_MAX];
 	unsigned disk_count;
 	int console_in, console_out, console_listen; /* -1: not there */
-	int pty_slave;  /* kept open so that the line survives its readers; -1 */
+	int pty_slave; /* kept open so that the line survives its readers; -1 */
 };
 
 /*

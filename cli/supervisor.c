@@ -26,10 +26,10 @@ struct supervisor {
 	const struct config *config;
 	struct machine_files files;
 	struct outcome *outcome; /* shared with the machine's process */
-	sigset_t signals;        /* blocked, and taken by wait_signal() */
-	u64 deadline_ns;         /* 0: none */
+	sigset_t signals; /* blocked, and taken by wait_signal() */
+	u64 deadline_ns; /* 0: none */
 	pid_t machine;
-	int exit_signal;         /* that ended us, 0: none */
+	int exit_signal; /* that ended us, 0: none */
 	bool timed_out;
 };
 
@@ -48,8 +48,8 @@ static int wait_signal(const struct supervisor *s, u64 deadline_ns)
 		u64 left = deadline_ns > now ? deadline_ns - now : 0;
 		struct timespec ts = { .tv_sec = (time_t)(left / NSEC_PER_SEC),
 				       .tv_nsec = (long)(left % NSEC_PER_SEC) };
-		int n = deadline_ns ? sigtimedwait(&s->signals, NULL, &ts) :
-				      sigwaitinfo(&s->signals, NULL);
+		int n = deadline_ns ? sigtimedwait(&s->signals, NULL, &ts)
+				    : sigwaitinfo(&s->signals, NULL);
 
 		if (n > 0 || (n < 0 && errno == EAGAIN))
 			return MAX(n, 0);
@@ -115,9 +115,10 @@ static void judge(struct supervisor *s, int wstatus)
 	if (s->timed_out) {
 		snprintf(text, sizeof(text), "the time limit of %u s ran out%s",
 			 s->config->timeout_s,
-			 o->vmbus_contacted || !o->hyperv[0] ?
-				 "" :
-				 "; the guest never contacted the VMBus (is hv_vmbus in its initrd?)");
+			 o->vmbus_contacted || !o->hyperv[0]
+				 ? ""
+				 : "; the guest never contacted the VMBus (is hv_vmbus in its "
+				   "initrd?)");
 		outcome_set(o, OUTCOME_TIMEOUT, STATUS_TIMEOUT, text);
 	} else if (s->exit_signal) {
 		outcome_set(o, OUTCOME_SIGNAL, 128 + s->exit_signal, "");
@@ -126,8 +127,10 @@ static void judge(struct supervisor *s, int wstatus)
 			 WTERMSIG(wstatus), strsignal(WTERMSIG(wstatus)));
 		outcome_set(o, OUTCOME_HOST, 1, text);
 	} else {
+		/* It said why on stderr: the sandbox's handler can do no more than that. */
 		outcome_set(o, OUTCOME_HOST, 1,
-			    WEXITSTATUS(wstatus) ? "" : "the machine's process ended without a word");
+			    WEXITSTATUS(wstatus) ? "the machine's process stopped itself; see above"
+						 : "the machine's process ended without a word");
 	}
 }
 
@@ -146,9 +149,9 @@ static void run_once(struct supervisor *s)
 		judge(s, wait_machine(s));
 }
 
-static int report(const struct supervisor *s)
+/* Says how it ended, on stderr and in --result. The exit status. */
+static int report(const struct config *config, const struct outcome *o)
 {
-	const struct outcome *o = s->outcome;
 	struct result r = { .reason = o->reason,
 			    .status = o->status,
 			    .detail = o->text,
@@ -160,12 +163,12 @@ static int report(const struct supervisor *s)
 		log_error("%s", o->text);
 	if (o->crash[0])
 		log_info("the guest's last words:\n%s", o->crash);
-	if (!s->config->result)
+	if (!config->result)
 		return o->status;
-	err = result_write(s->config->result, &r);
+	err = result_write(config->result, &r);
 	if (!err)
 		return o->status;
-	log_error("--result %s: %s", s->config->result, strerror(-err));
+	log_error("--result %s: %s", config->result, strerror(-err));
 	return 1;
 }
 
@@ -213,8 +216,16 @@ int supervisor_run(const struct config *config)
 		outcome_set(s.outcome, OUTCOME_HOST, 1, error);
 	else
 		run_to_the_end(&s);
-	status = report(&s);
+	status = report(config, s.outcome);
 	machine_files_close(&s.files, config);
 	munmap(s.outcome, sizeof(*s.outcome));
 	return status;
+}
+
+int supervisor_refuse(const struct config *config, const char *why)
+{
+	struct outcome o = { 0 };
+
+	outcome_set(&o, OUTCOME_USAGE, 2, why);
+	return report(config, &o);
 }

@@ -12,4 +12,7 @@
 /* Runs the guest of config to its end. The exit status of the program. */
 int supervisor_run(const struct config *config);
 
+/* Reports a command line that cannot be run, as far as it was understood. The exit status. */
+int supervisor_refuse(const struct config *config, const char *why);
+
 #endif

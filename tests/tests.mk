@@ -31,6 +31,7 @@ BOOT := $(wildcard vmm/boot*.c) vmm/memory.c
 BOOT_LIBS := -llz4 -lzstd -llzma -lz
 $(foreach t,elf unpack bzimage cache,\
 	$(eval $(call unit_test,vmm/boot_$(t)_test,tests/vmm/boot_image.c $(BOOT),$(BOOT_LIBS))))
+$(eval $(call unit_test,vmm/reset_vector_test,vmm/reset_vector.c vmm/memory.c))
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv

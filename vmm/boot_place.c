@@ -87,14 +87,14 @@ unsigned boot_map(const struct gmem *mem, struct boot_map_entry map[static BOOT_
 	const struct boot_map_entry low[] = {
 		{ 0, LOW_RAM_END, BOOT_MAP_RAM },
 		{ LOW_RAM_END, LOW_VIDEO - LOW_RAM_END, BOOT_MAP_RESERVED },
-		{ LAYOUT_ACPI, LAYOUT_ACPI_END - LAYOUT_ACPI, BOOT_MAP_RESERVED },
+		{ LAYOUT_ACPI, LAYOUT_KERNEL - LAYOUT_ACPI, BOOT_MAP_RESERVED },
 	};
 	unsigned n = ARRAY_SIZE(low);
 
 	memcpy(map, low, sizeof(low));
 	for (unsigned i = 0; i < mem->count; i++) {
 		const struct gmem_region *r = &mem->region[i];
-		gpa_t start = MAX(r->gpa, LAYOUT_ACPI_END);
+		gpa_t start = MAX(r->gpa, LAYOUT_KERNEL);
 
 		if (r->gpa + r->size > start)
 			map[n++] = (struct boot_map_entry){ start, r->gpa + r->size - start,

@@ -7,6 +7,7 @@
  *	  0x0000_7000     |   boot parameters            |
  *	  0x0002_0000     |   command line               |
  *	  0x000e_0000     |   RSDP and ACPI tables       |  reserved in the E820 map
+ *	  0x000f_fff0     |   reset vector               |  likewise
  *	  0x0010_0000     |   kernel, then initrd        |
  *	0x0000_c000_0000  +------------------------------+  LAYOUT_HOLE
  *	                  | nothing                      |
@@ -17,7 +18,6 @@
  *	0x0001_0000_0000  +------------------------------+  LAYOUT_HIGH
  *	                  | RAM, high                    |
  *	                  +------------------------------+
- *	0x00fe_0000_0000  | high MMIO window (64 GiB)    |  LAYOUT_MMIO_HIGH, where the CPU reaches
  */
 #ifndef VMM_LAYOUT_H
 #define VMM_LAYOUT_H
@@ -28,7 +28,8 @@
 #define LAYOUT_CMDLINE 0x20000ull
 #define LAYOUT_CMDLINE_MAX 0x10000u
 #define LAYOUT_ACPI 0xe0000ull
-#define LAYOUT_ACPI_END 0x100000ull
+#define LAYOUT_ACPI_END 0xff000ull
+#define LAYOUT_RESET_VECTOR 0xffff0ull
 #define LAYOUT_KERNEL 0x100000ull
 
 #define LAYOUT_HOLE 0xc0000000ull

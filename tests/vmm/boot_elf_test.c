@@ -63,7 +63,7 @@ static void start_info_tells_all(void **state)
 	assert_int_equal(map[0].addr, 0);
 	assert_int_equal(map[0].type, 1);
 	assert_int_equal(map[2].addr, LAYOUT_ACPI);
-	assert_int_equal(map[2].size, LAYOUT_ACPI_END - LAYOUT_ACPI);
+	assert_int_equal(map[2].size, LAYOUT_KERNEL - LAYOUT_ACPI);
 	assert_int_equal(map[2].type, 2);
 	assert_int_equal(map[3].addr, MiB(1));
 	assert_int_equal(map[3].size, IMAGE_RAM - MiB(1));

@@ -26,7 +26,7 @@
 #define AGENT_WORDS 65536 /* arguments, and likewise variables */
 
 struct agent {
-	int port;              /* to the host; non-blocking */
+	int port; /* to the host; non-blocking */
 	char *argv[AGENT_WORDS + 1];
 	size_t argc;
 	char *env[AGENT_WORDS + 1];
@@ -34,15 +34,15 @@ struct agent {
 	char *directory;
 	struct wire_terminal terminal;
 	pid_t pid;
-	int status;            /* wait status, valid when `ended` */
+	int status; /* wait status, valid when `ended` */
 	bool ended;
-	int input;             /* the command's stdin, or the terminal's other side; -1 */
-	int output;            /* its stdout, or the terminal's other side; -1 */
-	int errors;            /* its stderr; -1 */
-	int signals;           /* signalfd: SIGCHLD */
+	int input; /* the command's stdin, or the terminal's other side; -1 */
+	int output; /* its stdout, or the terminal's other side; -1 */
+	int errors; /* its stderr; -1 */
+	int signals; /* signalfd: SIGCHLD */
 	char pending[WIRE_WINDOW]; /* input it has not taken yet */
 	size_t pending_count;
-	bool input_ended;      /* close its stdin once nothing is pending */
+	bool input_ended; /* close its stdin once nothing is pending */
 };
 
 static void agent_wait(int fd, short events)
@@ -71,7 +71,8 @@ static void agent_write(const struct agent *agent, const void *data, size_t coun
 	}
 }
 
-static void agent_send(const struct agent *agent, enum wire_type type, const void *data, size_t count)
+static void agent_send(const struct agent *agent, enum wire_type type, const void *data,
+		       size_t count)
 {
 	struct wire_header header = { .type = type, .length = (uint32_t)count };
 
@@ -81,7 +82,7 @@ static void agent_send(const struct agent *agent, enum wire_type type, const voi
 
 /* Tell the host that the job cannot be run, and wait to be ended by it. */
 __attribute__((noreturn, format(printf, 2, 3))) static void agent_fail(const struct agent *agent,
-									const char *format, ...)
+								       const char *format, ...)
 {
 	char text[512];
 	va_list list;
@@ -162,7 +163,8 @@ static void agent_mount(const struct agent *agent, const char *root, const char 
 	path = tag + strlen(tag) + 1;
 	if (snprintf(target, sizeof(target), "%s%s", root, path) >= (int)sizeof(target))
 		agent_fail(agent, "the path is too long: %s", path);
-	if (mount(tag, target, "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap") < 0)
+	if (mount(tag, target, "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap") <
+	    0)
 		agent_fail(agent, "cannot mount %s: %s", path, strerror(errno));
 }
 
@@ -459,8 +461,8 @@ int main(int argc, char **argv)
 		agent_turn(&agent);
 	agent_drain(&agent);
 	sync();
-	status = (uint32_t)(WIFSIGNALED(agent.status) ? 128 + WTERMSIG(agent.status) :
-							WEXITSTATUS(agent.status));
+	status = (uint32_t)(WIFSIGNALED(agent.status) ? 128 + WTERMSIG(agent.status)
+						      : WEXITSTATUS(agent.status));
 	agent_send(&agent, WIRE_EXIT, &status, sizeof(status));
 	for (;;)
 		pause();

@@ -33,23 +33,23 @@
 
 struct host {
 	struct machine machine;
-	const char *names[32];   /* further variables: NAME or NAME=VALUE */
+	const char *names[32]; /* further variables: NAME or NAME=VALUE */
 	size_t name_count;
-	long limit_s;            /* 0: none */
+	long limit_s; /* 0: none */
 	bool verbose;
-	int signals;             /* signalfd */
-	unsigned int streams;    /* bit n: descriptor n is a terminal */
-	bool raw;                /* the terminal is to be restored */
+	int signals; /* signalfd */
+	unsigned int streams; /* bit n: descriptor n is a terminal */
+	bool raw; /* the terminal is to be restored */
 	struct termios saved;
-	int64_t start_ms;        /* when the machine must have started; 0: it has */
-	int64_t deadline_ms;     /* 0: none; then `verdict` is the status */
-	int verdict;             /* 0: still running undisturbed */
-	size_t credit;           /* bytes of input the agent still takes */
+	int64_t start_ms; /* when the machine must have started; 0: it has */
+	int64_t deadline_ms; /* 0: none; then `verdict` is the status */
+	int verdict; /* 0: still running undisturbed */
+	size_t credit; /* bytes of input the agent still takes */
 	bool input_ended;
 	char in[sizeof(struct wire_header) + WIRE_CHUNK]; /* the frame being received */
 	size_t in_count;
-	size_t out_done;         /* bytes of its data already written to our stdout or stderr */
-	char log[HOST_LOG];      /* the end of what QEMU and the console said */
+	size_t out_done; /* bytes of its data already written to our stdout or stderr */
+	char log[HOST_LOG]; /* the end of what QEMU and the console said */
 	size_t log_count;
 };
 
@@ -71,7 +71,7 @@ __attribute__((noreturn)) static void host_end(struct host *host, int status)
 }
 
 __attribute__((noreturn, format(printf, 2, 3))) static void host_fail(struct host *host,
-								       const char *format, ...)
+								      const char *format, ...)
 {
 	va_list list;
 
@@ -197,8 +197,8 @@ static void host_send_environment(struct host *host)
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"CANDELA_LAB=1",
 	};
-	static const char *const names[] = { "HOME", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE",
-					     "TZ",   "CI",   "VERBOSE" };
+	static const char *const names[] = { "HOME",     "TERM", "COLORTERM", "NO_COLOR", "LANG",
+					     "LANGUAGE", "TZ",   "CI",        "VERBOSE" };
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		host_send(host, WIRE_ENV, fixed[i], strlen(fixed[i]));
@@ -225,7 +225,8 @@ static void host_send_job(struct host *host, char **command)
 		host_fail(host, "no current directory: %s", strerror(errno));
 	for (size_t i = 0; i < host->machine.share_count; i++) {
 		char data[8192];
-		int count = snprintf(data, sizeof(data), "share%zu%c%s", i, 0, host->machine.shares[i]);
+		int count =
+			snprintf(data, sizeof(data), "share%zu%c%s", i, 0, host->machine.shares[i]);
 
 		if (count >= (int)sizeof(data))
 			host_fail(host, "the path is too long: %s", host->machine.shares[i]);
@@ -350,7 +351,8 @@ static void host_receive(struct host *host)
 static void host_output(struct host *host, int fd, const struct wire_header *header)
 {
 	size_t left = header->length - host->out_done;
-	ssize_t count = write(fd, host->in + sizeof(*header) + host->out_done, left > 4096 ? 4096 : left);
+	ssize_t count =
+		write(fd, host->in + sizeof(*header) + host->out_done, left > 4096 ? 4096 : left);
 
 	if (count < 0 && errno != EAGAIN && errno != EINTR)
 		host_end(host, errno == EPIPE ? 128 + SIGPIPE : HOST_FAILED);
@@ -423,17 +425,34 @@ static void host_options(struct host *host, int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "+q:k:b:w:c:m:t:e:nv")) != -1) {
 		switch (option) {
-		case 'q': machine->qemu = optarg; break;
-		case 'k': machine->kernel = optarg; break;
-		case 'b': machine->boot = optarg; break;
-		case 'c': machine->cpus = optarg; break;
-		case 'm': machine->memory = optarg; break;
-		case 'n': machine->network = true; break;
-		case 'v': host->verbose = true; break;
-		case 't': host->limit_s = strtol(optarg, NULL, 10); break;
+		case 'q':
+			machine->qemu = optarg;
+			break;
+		case 'k':
+			machine->kernel = optarg;
+			break;
+		case 'b':
+			machine->boot = optarg;
+			break;
+		case 'c':
+			machine->cpus = optarg;
+			break;
+		case 'm':
+			machine->memory = optarg;
+			break;
+		case 'n':
+			machine->network = true;
+			break;
+		case 'v':
+			host->verbose = true;
+			break;
+		case 't':
+			host->limit_s = strtol(optarg, NULL, 10);
+			break;
 		case 'w':
 			if (machine->share_count == MACHINE_SHARES)
-				host_fail(host, "more than %d writable directories", MACHINE_SHARES);
+				host_fail(host, "more than %d writable directories",
+					  MACHINE_SHARES);
 			machine->shares[machine->share_count++] = optarg;
 			break;
 		case 'e':

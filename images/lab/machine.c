@@ -40,7 +40,7 @@ static void args_take(struct args *args, char *text)
 }
 
 __attribute__((format(printf, 3, 4))) static void args_add(struct args *args, const char *option,
-							    const char *format, ...)
+							   const char *format, ...)
 {
 	__builtin_va_list list;
 	char *text = NULL;

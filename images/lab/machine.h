@@ -12,17 +12,17 @@
 #define MACHINE_SHARES 8
 
 struct machine {
-	const char *qemu;     /* program */
-	const char *kernel;   /* directory of images/kernel */
-	const char *boot;     /* of images/lab/boot */
-	const char *cpus;     /* as QEMU takes them */
+	const char *qemu; /* program */
+	const char *kernel; /* directory of images/kernel */
+	const char *boot; /* of images/lab/boot */
+	const char *cpus; /* as QEMU takes them */
 	const char *memory;
-	bool network;         /* a NIC on QEMU's user network, 10.0.3.0/24 */
+	bool network; /* a NIC on QEMU's user network, 10.0.3.0/24 */
 	const char *shares[MACHINE_SHARES]; /* directories shared writable, as 9p tag share0... */
 	size_t share_count;
-	pid_t pid;            /* 0: not started */
-	int channel;          /* the agent's port, non-blocking; -1 */
-	int log;              /* QEMU's words and the console, non-blocking; -1 */
+	pid_t pid; /* 0: not started */
+	int channel; /* the agent's port, non-blocking; -1 */
+	int log; /* QEMU's words and the console, non-blocking; -1 */
 };
 
 /* Start it: 0 or -errno. It dies with this process, however that ends. */

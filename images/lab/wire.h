@@ -14,26 +14,26 @@
 #include <stdint.h>
 
 #define WIRE_PORT "candela.lab"
-#define WIRE_CHUNK 16384U          /* bytes of data a frame carries at most */
-#define WIRE_WINDOW 65536U         /* bytes of input on their way */
-#define WIRE_MAX (1U << 20)        /* bytes of any frame: an argument may be long */
+#define WIRE_CHUNK 16384U /* bytes of data a frame carries at most */
+#define WIRE_WINDOW 65536U /* bytes of input on their way */
+#define WIRE_MAX (1U << 20) /* bytes of any frame: an argument may be long */
 
 enum wire_type {
 	WIRE_MOUNT = 1, /* tag, NUL, path, NUL: a writable 9p share and its place */
 	WIRE_DIRECTORY, /* where the command starts */
-	WIRE_ENV,       /* NAME=VALUE */
-	WIRE_ARG,       /* one argument, in order */
-	WIRE_TERMINAL,  /* struct wire_terminal */
-	WIRE_RUN,       /* empty: start it */
-	WIRE_INPUT,     /* bytes for its stdin; empty: end of file */
+	WIRE_ENV, /* NAME=VALUE */
+	WIRE_ARG, /* one argument, in order */
+	WIRE_TERMINAL, /* struct wire_terminal */
+	WIRE_RUN, /* empty: start it */
+	WIRE_INPUT, /* bytes for its stdin; empty: end of file */
 	WIRE_WINDOW_SIZE, /* struct wire_terminal, streams unused */
-	WIRE_SIGNAL,    /* uint32_t: to its process group */
-	WIRE_READY,     /* empty, from the agent: the machine has started */
-	WIRE_OUTPUT,    /* bytes of its stdout, or of its terminal */
-	WIRE_ERRORS,    /* bytes of its stderr */
-	WIRE_CREDIT,    /* uint32_t: bytes of input taken */
-	WIRE_EXIT,      /* uint32_t: exit status, 128+n for signal n */
-	WIRE_FAILED,    /* text: why it could not be run */
+	WIRE_SIGNAL, /* uint32_t: to its process group */
+	WIRE_READY, /* empty, from the agent: the machine has started */
+	WIRE_OUTPUT, /* bytes of its stdout, or of its terminal */
+	WIRE_ERRORS, /* bytes of its stderr */
+	WIRE_CREDIT, /* uint32_t: bytes of input taken */
+	WIRE_EXIT, /* uint32_t: exit status, 128+n for signal n */
+	WIRE_FAILED, /* text: why it could not be run */
 };
 
 struct wire_header {

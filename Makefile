@@ -101,8 +101,14 @@ run:
 test:
 	@tests/run
 
+# A shell in the emulated machine with AMD-V.
+lab:
+	@images/lab/lab -n -- $${SHELL:-/bin/sh}
+
 bench: all $(BUILD)/tests/bench/init
-	@images/packages test && images/kvm-here tests/bench/boot
+	@images/packages test
+	@images/prepare 6.12-cloud
+	@images/kvm-here tests/bench/boot $(ROUNDS)
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 SHELL_FILES = $(shell git ls-files images tests .ci | xargs grep -lE '^(\#!/bin/sh|\# shellcheck shell)')
@@ -129,6 +135,7 @@ help:
 	@echo "make            build ./candela"
 	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets its disk"
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
+	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
 	@echo "make bench      boot time and memory beside the peers"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
@@ -136,5 +143,5 @@ help:
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR="
 	@echo "make clean      forget what was built"
 
-.PHONY: all run test bench lint format install clean help
+.PHONY: all run test lab bench lint format install clean help
 -include $(OBJ:.o=.d)

@@ -209,8 +209,9 @@ static int map_open(struct disk_ephemeral *e)
 	void *map;
 
 	e->map_bytes = (blocks + 63) / 64 * sizeof(u64);
+	/* Shared: what one start of the guest wrote, the next one after a reboot must find. */
 	map = mmap(NULL, e->map_bytes, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
 		return -errno;
 	e->map = map;

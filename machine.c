@@ -658,6 +658,17 @@ static void tell_end(struct machine *m)
 	}
 }
 
+/* For whoever wonders what a guest was doing when its time ran out. */
+static void log_vcpus(struct machine *m)
+{
+	char text[256];
+
+	for (unsigned i = 0; log_enabled(LOG_INFO) && i < m->vm.cpu_count; i++) {
+		vcpu_describe(&m->vm.vcpu[i], text, sizeof(text));
+		log_info("vCPU %u stood at %s", i, text);
+	}
+}
+
 static void tell_outcome(struct machine *m)
 {
 	struct vmbus_status bus = { 0 };
@@ -670,7 +681,8 @@ static void tell_outcome(struct machine *m)
 		tell_end(m);
 	else if (m->keys.quit)
 		tell(m->outcome, OUTCOME_SIGNAL, 128 + SIGINT, "%s", "");
-	/* Stopped by the supervisor: it knows why. */
+	else
+		log_vcpus(m); /* stopped by the supervisor: it knows why */
 }
 
 void machine_run(const struct config *config, const struct machine_files *files,

@@ -17,6 +17,10 @@ ioctl arg1 == KVM_IOEVENTFD         # binds a doorbell
 ioctl arg1 == KVM_HYPERV_EVENTFD    # binds a doorbell, in the kernel's Hyper-V
 ioctl arg1 == KVM_IRQFD             # binds an interrupt
 ioctl arg1 == KVM_SET_GSI_ROUTING   # the interrupt's route
+ioctl arg1 == KVM_GET_REGS          # where a stopped virtual CPU stood (-v)
+ioctl arg1 == KVM_GET_SREGS         # likewise
+ioctl arg1 == KVM_GET_LAPIC         # likewise
+ioctl arg1 == KVM_GET_MP_STATE      # likewise
 accept4                             # someone connects to --console unix:
 dup                                 # that connection's other direction
 poll                                # the console's last output

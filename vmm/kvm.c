@@ -147,6 +147,11 @@ int kvm_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs)
 	return kvm_ioctl_ptr(vcpu_fd, KVM_SET_SREGS, sregs);
 }
 
+int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_MP_STATE, state);
+}
+
 int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu)
 {
 	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_FPU, fpu);

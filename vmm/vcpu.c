@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -68,6 +69,47 @@ void vcpu_fini(struct vcpu *vcpu)
 	if (vcpu->vm && vcpu->fd >= 0)
 		close(vcpu->fd);
 	vcpu->fd = -1;
+}
+
+/* ---- Where it stands --------------------------------------------------------------------- */
+
+/* Offsets in the local APIC page (Intel SDM vol. 3, "Local APIC Register Address Map"). */
+#define LAPIC_ISR 0x100
+#define LAPIC_IRR 0x200
+
+/* The vectors set in one of the APIC's 256-bit registers, as " 0x30 0x41". */
+static size_t describe_vectors(const struct kvm_lapic_state *apic, unsigned reg, char *text,
+			       size_t size)
+{
+	size_t used = 0;
+
+	for (unsigned v = 0; v < 256 && used < size; v++)
+		if (apic->regs[reg + v / 32 * 0x10 + v % 32 / 8] >> v % 8 & 1)
+			used += (size_t)snprintf(text + used, size - used, " 0x%x", v);
+	return MIN(used, size);
+}
+
+void vcpu_describe(struct vcpu *vcpu, char *text, size_t size)
+{
+	struct kvm_lapic_state apic;
+	struct kvm_mp_state mp = { 0 };
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	size_t used;
+
+	if (kvm_get_regs(vcpu->fd, &regs) || kvm_get_sregs(vcpu->fd, &sregs) ||
+	    kvm_get_lapic(vcpu->fd, &apic) || kvm_get_mp_state(vcpu->fd, &mp)) {
+		snprintf(text, size, "not known");
+		return;
+	}
+	used = (size_t)snprintf(text, size, "RIP 0x%llx, CPL %u, interrupts %s%s, requested",
+				(unsigned long long)regs.rip, sregs.cs.dpl,
+				regs.rflags & 0x200 ? "on" : "off",
+				mp.mp_state == KVM_MP_STATE_HALTED ? ", halted" : "");
+	used += describe_vectors(&apic, LAPIC_IRR, text + used, size - used);
+	used += (size_t)snprintf(text + used, size - used, ", in service");
+	if (used < size)
+		describe_vectors(&apic, LAPIC_ISR, text + used, size - used);
 }
 
 /* ---- Exits ---------------------------------------------------------------------------------- */

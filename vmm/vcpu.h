@@ -33,6 +33,12 @@ void vcpu_fini(struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu);
 void vcpu_stop(struct vcpu *vcpu);
 
+/*
+ * Describes in one line where a stopped vCPU stands: RIP, privilege, interrupt flag, whether it
+ * halted, and the vectors its APIC requests (IRR) and serves (ISR). For people; after vcpu_stop().
+ */
+void vcpu_describe(struct vcpu *vcpu, char *text, size_t size);
+
 /* Reads or writes one MSR of this vCPU. 0 or -errno. Its own thread, or before vm_start(). */
 int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 value);

@@ -31,10 +31,10 @@ ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBS = $(shell pkg-config --libs $(PKGS))
 
-# The product, layer by layer; includes point one way only (tests/arch.sh).
+# The product, layer by layer; includes point one way only (tests/arch).
 SRC := $(wildcard base/*.c vmm/*.c hyperv/*.c vmbus/*.c devices/*.c devices/backend/*.c cli/*.c) \
-	$(filter-out seccomp/compile.c,$(wildcard seccomp/*.c)) machine.c machine_files.c \
-	candela.c
+	$(filter-out seccomp/compile.c,$(wildcard seccomp/*.c)) \
+	$(wildcard machine*.c) candela.c
 ASM := $(wildcard vmm/*.S cli/*.S)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
 

@@ -37,5 +37,5 @@ int backend_bind_irqfd(struct hyperv_vp *vp, u32 sint, int fd)
 	if (gsi < 0)
 		return gsi;
 	vp->sint[sint].gsi = (u32)gsi;
-	return irq_bind(irq, (u32)gsi, fd, -1);
+	return irq_bind(irq, (u32)gsi, fd);
 }

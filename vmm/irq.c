@@ -130,22 +130,9 @@ int irq_unroute(struct irq_table *t, u32 gsi)
 	return route_set(t, gsi, &r);
 }
 
-int irq_bind(struct irq_table *t, u32 gsi, int eventfd, int resample_fd)
+int irq_bind(struct irq_table *t, u32 gsi, int eventfd)
 {
 	struct kvm_irqfd irqfd = { .fd = (u32)eventfd, .gsi = gsi };
-
-	if (resample_fd >= 0) {
-		irqfd.flags = KVM_IRQFD_FLAG_RESAMPLE;
-		irqfd.resamplefd = (u32)resample_fd;
-	}
-	return kvm_irqfd(t->vm_fd, &irqfd);
-}
-
-int irq_unbind(struct irq_table *t, u32 gsi, int eventfd)
-{
-	struct kvm_irqfd irqfd = { .fd = (u32)eventfd,
-				   .gsi = gsi,
-				   .flags = KVM_IRQFD_FLAG_DEASSIGN };
 
 	return kvm_irqfd(t->vm_fd, &irqfd);
 }

@@ -56,11 +56,7 @@ int irq_route_hv_sint(struct irq_table *t, u32 gsi, u32 vp_index, u32 sint);
 /* Takes the route away; the GSI stays allocated and its irqfd does nothing. 0 or -errno. Any thread. */
 int irq_unroute(struct irq_table *t, u32 gsi);
 
-/*
- * Writing eventfd raises gsi (an edge). resample_fd: -1, or an eventfd the kernel signals at the
- * EOI. The descriptors stay the caller's. 0 or -errno.
- */
-int irq_bind(struct irq_table *t, u32 gsi, int eventfd, int resample_fd);
-int irq_unbind(struct irq_table *t, u32 gsi, int eventfd);
+/* Writing eventfd, which stays the caller's, raises gsi (an edge). 0 or -errno. */
+int irq_bind(struct irq_table *t, u32 gsi, int eventfd);
 
 #endif

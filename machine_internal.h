@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of the machine share; nobody else includes it. machine.c builds and runs,
+ * machine_console.c has the serial lines, machine_guest.c what is loaded, machine_outcome.c what
+ * the run came to.
+ */
+#ifndef MACHINE_INTERNAL_H
+#define MACHINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/io_thread.h"
+#include "cli/terminal.h"
+#include "devices/backend/console.h"
+#include "devices/devices.h"
+#include "hyperv/hyperv.h"
+#include "machine.h"
+#include "vmbus/port_synic.h"
+#include "vmbus/vmbus.h"
+#include "vmm/boot.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+/* Holds the vCPU threads until the whole process is sandboxed. */
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned waiting;
+	bool open;
+	int err;
+};
+
+/* A serial port and what is behind it on the host. */
+struct line {
+	struct serial *serial;
+	struct console console;
+	int irq_fd;
+};
+
+struct machine {
+	const struct config *config;
+	const struct machine_files *files;
+	struct outcome *outcome;
+	char error[1024];
+
+	struct loop control;
+	struct vm vm;
+	struct hyperv *hv;
+	struct port_synic port;
+	struct vmbus *bus;
+	struct io_thread *io;
+	struct loop **io_loop;
+
+	struct storvsp *storvsp;
+	struct nic *nic[CONFIG_NICS_MAX]; /* their netvsp owns them */
+	struct netvsp *netvsp[CONFIG_NICS_MAX];
+	unsigned netvsp_count;
+	struct line com1, com2;
+	struct exit_port *exit_port;
+	struct cmos *cmos;
+
+	void *command; /* the initrd's segment for `-- COMMAND` */
+	struct boot_state boot;
+	struct terminal_keys keys;
+	struct loop_fd signals;
+	struct gate gate;
+
+	enum vm_end end;
+	u64 end_value;
+	bool guest_ended;
+	int stop_signal; /* the user's or the supervisor's wish */
+};
+
+/* Says why in m->error and passes err on. */
+int machine_fail(struct machine *m, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * The serial lines: COM1 is the console, COM2 carries the output of `-- COMMAND`. 0, or -errno and
+ * m->error. machine_remove_lines() sends what is still to be written, for a second at most, and
+ * takes lines that were never added too.
+ */
+int machine_add_lines(struct machine *m);
+void machine_remove_lines(struct machine *m);
+
+/*
+ * Puts kernel, command line, initrds, ACPI tables and the first vCPU's state in place, once the
+ * vCPUs are there. 0; -EINVAL for what the user must mend, another -errno for the rest, and m->error.
+ */
+int machine_load_guest(struct machine *m);
+
+/* Fill an outcome; machine_tell_outcome() from how the guest ended, once its threads stopped. */
+void machine_tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+void machine_tell_outcome(struct machine *m);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a guest's run came to: the reason, the exit status and the line for the user. */
+#include "machine_internal.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+void machine_tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	o->reason = reason;
+	o->status = status;
+	va_start(ap, fmt);
+	vsnprintf(o->text, sizeof(o->text), fmt, ap);
+	va_end(ap);
+}
+
+/* A command's run ends well only through the guest's init, which reports before it powers off. */
+static void tell_command(struct machine *m, bool rebooted)
+{
+	const char *message = exit_port_message(m->exit_port);
+	int status = exit_port_status(m->exit_port);
+
+	if (status >= 0)
+		machine_tell(m->outcome, OUTCOME_COMMAND, status, "%s", "");
+	else if (message[0])
+		machine_tell(m->outcome, OUTCOME_HOST, 1, "guest: %s", message);
+	else if (!exit_port_started(m->exit_port) && rebooted)
+		machine_tell(
+			m->outcome, OUTCOME_PANIC, 4,
+			"the guest's kernel gave up before its init ran; --console file:LOG shows "
+			"why");
+	else if (rebooted)
+		machine_tell(m->outcome, OUTCOME_REBOOT, 3,
+			     "the guest rebooted before the command ended");
+	else
+		machine_tell(m->outcome, OUTCOME_HOST, 1,
+			     "the guest powered off before the command ended");
+}
+
+static void tell_panic(struct machine *m)
+{
+	const struct hyperv_crash *c = hyperv_crash_report(m->hv);
+	const char *line = c->valid ? strstr(c->message, "Kernel panic") : NULL;
+
+	snprintf(m->outcome->crash, sizeof(m->outcome->crash), "%s", c->message);
+	if (line)
+		machine_tell(m->outcome, OUTCOME_PANIC, 4, "the guest panicked: %.*s",
+			     (int)strcspn(line, "\n"), line);
+	else if (c->valid)
+		machine_tell(m->outcome, OUTCOME_PANIC, 4,
+			     "the guest crashed: P0 0x%llx P1 0x%llx P2 (RIP) 0x%llx P3 0x%llx P4 "
+			     "0x%llx",
+			     (unsigned long long)c->param[0], (unsigned long long)c->param[1],
+			     (unsigned long long)c->param[2], (unsigned long long)c->param[3],
+			     (unsigned long long)c->param[4]);
+	else
+		machine_tell(m->outcome, OUTCOME_PANIC, 4, "the guest crashed");
+}
+
+static void tell_end(struct machine *m)
+{
+	u64 v = m->end_value;
+
+	switch (m->end) {
+	case VM_END_POWEROFF:
+	case VM_END_REBOOT:
+		if (m->config->command)
+			tell_command(m, m->end == VM_END_REBOOT);
+		else if (m->end == VM_END_REBOOT)
+			machine_tell(m->outcome, OUTCOME_REBOOT, 3, "the guest asked for a reboot");
+		else
+			machine_tell(m->outcome, OUTCOME_POWEROFF, 0, "%s", "");
+		break;
+	case VM_END_TRIPLE_FAULT:
+		machine_tell(m->outcome, OUTCOME_PANIC, 4, "the guest crashed: triple fault");
+		break;
+	case VM_END_PANIC:
+		tell_panic(m);
+		break;
+	case VM_END_DEBUG_EXIT:
+		machine_tell(m->outcome, OUTCOME_DEBUG_EXIT, (int)(v & 255), "%s", "");
+		break;
+	case VM_END_INTERNAL:
+		machine_tell(m->outcome, OUTCOME_PANIC, 4,
+			     "KVM could not go on with the guest (exit reason %u, detail %u)",
+			     (unsigned)(v & UINT32_MAX), (unsigned)(v >> 32));
+		break;
+	}
+}
+
+/* For whoever wonders what a guest was doing when its time ran out. */
+static void log_vcpus(struct machine *m)
+{
+	char text[256];
+
+	for (unsigned i = 0; log_enabled(LOG_INFO) && i < m->vm.cpu_count; i++) {
+		vcpu_describe(&m->vm.vcpu[i], text, sizeof(text));
+		log_info("vCPU %u stood at %s", i, text);
+	}
+}
+
+void machine_tell_outcome(struct machine *m)
+{
+	struct vmbus_status bus = { 0 };
+
+	if (m->bus)
+		vmbus_status(m->bus, &bus);
+	m->outcome->vmbus_contacted = bus.contacted;
+	m->outcome->vmbus_version = bus.version;
+	if (m->guest_ended)
+		tell_end(m);
+	else if (m->keys.quit)
+		machine_tell(m->outcome, OUTCOME_SIGNAL, 128 + SIGINT, "%s", "");
+	else
+		log_vcpus(m); /* stopped by the supervisor: it knows why */
+}

@@ -6,7 +6,6 @@
 #ifndef BASE_GUID_H
 #define BASE_GUID_H
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/types.h"
@@ -20,24 +19,9 @@ struct guid {
 			  (u8)((b_) >> 8), (u8)(c), (u8)((c) >> 8), (d0), (d1), (d2), (d3), (d4), \
 			  (d5), (d6), (d7) } })
 
-/* Room for the text form of a GUID with its final NUL. */
-#define GUID_TEXT 37
-
 static inline bool guid_equal(const struct guid *a, const struct guid *b)
 {
 	return !memcmp(a, b, sizeof(*a));
-}
-
-/* Writes the text form (lower case, no braces) into text and returns it. */
-static inline const char *guid_text(const struct guid *g, char text[static GUID_TEXT])
-{
-	const u8 *b = g->b;
-
-	snprintf(text, GUID_TEXT,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[3], b[2],
-		 b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
-	return text;
 }
 
 #endif

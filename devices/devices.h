@@ -91,8 +91,6 @@ int exit_port_status(const struct exit_port *p);
  * as p.
  */
 const char *exit_port_message(const struct exit_port *p);
-/* Forgets all of it, for a restarted guest; after vm_stop(). */
-void exit_port_reset(struct exit_port *p);
 void exit_port_fini(struct exit_port *p);
 
 #endif

@@ -77,15 +77,6 @@ const char *exit_port_message(const struct exit_port *p)
 	return p->message;
 }
 
-void exit_port_reset(struct exit_port *p)
-{
-	p->started = false;
-	p->status = -1;
-	memset(p->message, 0, sizeof(p->message));
-	p->message_len = 0;
-	p->line_ended = false;
-}
-
 struct io_range exit_port_range(struct exit_port *p)
 {
 	return (struct io_range){
@@ -104,7 +95,7 @@ int exit_port_init(struct exit_port **p)
 	if (!new)
 		return -ENOMEM;
 	pthread_mutex_init(&new->lock, NULL);
-	exit_port_reset(new);
+	new->status = -1;
 	*p = new;
 	return 0;
 }

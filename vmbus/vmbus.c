@@ -2,6 +2,7 @@
 /* The bus as a whole: made, taken down, its inbox, what the program may ask of it. */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -152,19 +152,9 @@ int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
 	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_MP_STATE, state);
 }
 
-int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu)
-{
-	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_FPU, fpu);
-}
-
 int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic)
 {
 	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_LAPIC, lapic);
-}
-
-int kvm_set_lapic(int vcpu_fd, const struct kvm_lapic_state *lapic)
-{
-	return kvm_ioctl_ptr(vcpu_fd, KVM_SET_LAPIC, lapic);
 }
 
 int kvm_set_cpuid2(int vcpu_fd, const struct kvm_cpuid2 *cpuid)

@@ -43,9 +43,7 @@ int kvm_set_regs(int vcpu_fd, const struct kvm_regs *regs);
 int kvm_get_sregs(int vcpu_fd, struct kvm_sregs *sregs);
 int kvm_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs);
 int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state);
-int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu);
 int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic);
-int kvm_set_lapic(int vcpu_fd, const struct kvm_lapic_state *lapic);
 int kvm_set_cpuid2(int vcpu_fd, const struct kvm_cpuid2 *cpuid);
 int kvm_get_tsc_khz(int vcpu_fd);
 /* 0, or -EIO where the kernel did not take every one of the msrs. */

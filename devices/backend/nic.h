@@ -33,23 +33,23 @@ struct nic_ops {
 
 struct nic {
 	const struct nic_ops *ops;
-	u8 mac[6];   /* the guest's; all zero: not given, the device chooses one */
+	u8 mac[6]; /* the guest's; all zero: not given, the device chooses one */
 	u32 mtu;
 	/*
 	 * The device's: a frame came in. False: no room for it, it is dropped or kept at the back
 	 * end's choice, and the device has called receive_enable(nic, false).
 	 */
 	bool (*receive)(struct nic *nic, const void *frame, u32 len);
-	void *data;  /* the device's */
+	void *data; /* the device's */
 };
 
 #define NIC_HOSTFWD_MAX 16
 
 struct nic_hostfwd {
 	bool udp;
-	u32 host_addr;   /* network byte order; 0: any */
-	u16 host_port;   /* host byte order */
-	u32 guest_addr;  /* network byte order; 0: the DHCP address, 10.0.2.15 */
+	u32 host_addr; /* network byte order; 0: any */
+	u16 host_port; /* host byte order */
+	u32 guest_addr; /* network byte order; 0: the DHCP address, 10.0.2.15 */
 	u16 guest_port;
 };
 
@@ -57,8 +57,8 @@ struct nic_config {
 	enum { NIC_USER, NIC_TAP, NIC_FD } kind;
 	u8 mac[6];
 	bool mac_given;
-	char tap_name[16];       /* NIC_TAP: "" lets the kernel choose */
-	int fd;                  /* NIC_FD: a socket or tap that gives one frame a read */
+	char tap_name[16]; /* NIC_TAP: "" lets the kernel choose */
+	int fd; /* NIC_FD: a socket or tap that gives one frame a read */
 	struct nic_hostfwd hostfwd[NIC_HOSTFWD_MAX];
 	unsigned hostfwd_count;
 };

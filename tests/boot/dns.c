@@ -27,8 +27,10 @@ static size_t question_size(const uint8_t *q, size_t len)
 static size_t answer(uint8_t *m, size_t len)
 {
 	/* The name by pointer, type A, class IN, 60 s, four bytes. */
-	static const uint8_t record[] = { 0xc0, HEADER_BYTES, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 9, 8, 7 };
-	size_t question = len > HEADER_BYTES ? question_size(m + HEADER_BYTES, len - HEADER_BYTES) : 0;
+	static const uint8_t record[] = { 0xc0, HEADER_BYTES, 0, 1, 0,  1, 0, 0,
+					  0,    60,           0, 4, 10, 9, 8, 7 };
+	size_t question =
+		len > HEADER_BYTES ? question_size(m + HEADER_BYTES, len - HEADER_BYTES) : 0;
 	size_t at = HEADER_BYTES + question;
 	int is_a;
 

@@ -12,11 +12,9 @@
 
 static void put(struct cpuid *t, u32 function, u32 eax, u32 ebx, u32 ecx, u32 edx)
 {
-	struct kvm_cpuid_entry2 e = { .function = function,
-				      .eax = eax,
-				      .ebx = ebx,
-				      .ecx = ecx,
-				      .edx = edx };
+	struct kvm_cpuid_entry2 e = {
+		.function = function, .eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx
+	};
 
 	assert_int_equal(cpuid_set(t, &e), 0);
 }

@@ -173,37 +173,36 @@ static void decode_service_action_in(struct scsi_command *c, const struct scsi_u
 		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
 }
 
-#define ANY_UNIT 1 /* answered even where there is no disk */
-#define WRITES 2
+enum { OTHER, WRITES, ANY_UNIT /* answered even where there is no disk */ };
 
 static const struct {
 	scsi_decoder *decode;
-	u8 flags;
+	u8 kind;
 } commands[256] = {
-	[SCSI_TEST_UNIT_READY] = { decode_nothing, 0 },
+	[SCSI_TEST_UNIT_READY] = { decode_nothing, OTHER },
 	[SCSI_REQUEST_SENSE] = { scsi_request_sense, ANY_UNIT },
-	[SCSI_READ_6] = { decode_read, 0 },
+	[SCSI_READ_6] = { decode_read, OTHER },
 	[SCSI_WRITE_6] = { decode_write, WRITES },
 	[SCSI_INQUIRY] = { scsi_inquiry, ANY_UNIT },
-	[SCSI_MODE_SENSE_6] = { scsi_mode_sense, 0 },
-	[SCSI_START_STOP_UNIT] = { decode_start_stop, 0 },
-	[SCSI_PREVENT_ALLOW] = { decode_nothing, 0 },
-	[SCSI_READ_CAPACITY_10] = { scsi_read_capacity_10, 0 },
-	[SCSI_READ_10] = { decode_read, 0 },
+	[SCSI_MODE_SENSE_6] = { scsi_mode_sense, OTHER },
+	[SCSI_START_STOP_UNIT] = { decode_start_stop, OTHER },
+	[SCSI_PREVENT_ALLOW] = { decode_nothing, OTHER },
+	[SCSI_READ_CAPACITY_10] = { scsi_read_capacity_10, OTHER },
+	[SCSI_READ_10] = { decode_read, OTHER },
 	[SCSI_WRITE_10] = { decode_write, WRITES },
-	[SCSI_VERIFY_10] = { decode_verify, 0 },
-	[SCSI_SYNCHRONIZE_CACHE_10] = { decode_flush, 0 },
+	[SCSI_VERIFY_10] = { decode_verify, OTHER },
+	[SCSI_SYNCHRONIZE_CACHE_10] = { decode_flush, OTHER },
 	[SCSI_WRITE_SAME_10] = { decode_write_same, WRITES },
 	[SCSI_UNMAP] = { decode_unmap, WRITES },
-	[SCSI_MODE_SENSE_10] = { scsi_mode_sense, 0 },
-	[SCSI_READ_16] = { decode_read, 0 },
+	[SCSI_MODE_SENSE_10] = { scsi_mode_sense, OTHER },
+	[SCSI_READ_16] = { decode_read, OTHER },
 	[SCSI_WRITE_16] = { decode_write, WRITES },
-	[SCSI_VERIFY_16] = { decode_verify, 0 },
-	[SCSI_SYNCHRONIZE_CACHE_16] = { decode_flush, 0 },
+	[SCSI_VERIFY_16] = { decode_verify, OTHER },
+	[SCSI_SYNCHRONIZE_CACHE_16] = { decode_flush, OTHER },
 	[SCSI_WRITE_SAME_16] = { decode_write_same, WRITES },
-	[SCSI_SERVICE_ACTION_IN_16] = { decode_service_action_in, 0 },
+	[SCSI_SERVICE_ACTION_IN_16] = { decode_service_action_in, OTHER },
 	[SCSI_REPORT_LUNS] = { scsi_report_luns, ANY_UNIT },
-	[SCSI_READ_12] = { decode_read, 0 },
+	[SCSI_READ_12] = { decode_read, OTHER },
 	[SCSI_WRITE_12] = { decode_write, WRITES },
 };
 
@@ -211,18 +210,18 @@ void scsi_decode(struct scsi_command *c, const struct scsi_unit *unit,
 		 const u8 cdb[static SCSI_CDB_MAX])
 {
 	scsi_decoder *decode = commands[cdb[0]].decode;
-	u8 flags = commands[cdb[0]].flags;
+	u8 kind = commands[cdb[0]].kind;
 
 	c->kind = SCSI_ENDED;
 	c->fua = c->unmap = c->zero_block = false;
 	c->offset = c->len = 0;
 	c->sense = (struct scsi_sense){ 0 };
 	c->data_len = 0;
-	if (!unit->disk && !(flags & ANY_UNIT))
+	if (!unit->disk && kind != ANY_UNIT)
 		scsi_illegal(c, SCSI_ASC_LUN_NOT_SUPPORTED);
 	else if (!decode)
 		scsi_illegal(c, SCSI_ASC_INVALID_OPCODE);
-	else if (flags & WRITES && unit->disk->read_only)
+	else if (kind == WRITES && unit->disk->read_only)
 		scsi_fail(c, SCSI_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
 	else
 		decode(c, unit, cdb);

@@ -39,9 +39,8 @@ int boot_read(const struct boot_blob *blob, u64 offset, void *buf, u64 len)
 
 	if (offset > blob->size || len > blob->size - offset)
 		return -ENODATA;
-	if (blob->fd < 0) {
-		if (len)
-			memcpy(to, (const u8 *)blob->data + offset, len);
+	if (blob->fd < 0 && blob->data && len) {
+		memcpy(to, (const u8 *)blob->data + offset, len);
 		return 0;
 	}
 	while (len) {

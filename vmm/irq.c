@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "vmm/kvm.h"
 
@@ -82,6 +81,16 @@ int irq_alloc(struct irq_table *t)
 	return gsi;
 }
 
+static bool same_route(const struct irq_route *a, const struct irq_route *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == IRQ_MSI)
+		return a->msi.addr == b->msi.addr && a->msi.data == b->msi.data;
+	return a->kind != IRQ_HV_SINT ||
+	       (a->hv_sint.vcpu == b->hv_sint.vcpu && a->hv_sint.sint == b->hv_sint.sint);
+}
+
 static int route_set(struct irq_table *t, u32 gsi, const struct irq_route *r)
 {
 	struct irq_route *slot;
@@ -91,7 +100,7 @@ static int route_set(struct irq_table *t, u32 gsi, const struct irq_route *r)
 		return -EINVAL;
 	slot = &t->route[gsi - IRQ_IOAPIC_PINS];
 	pthread_mutex_lock(&t->lock);
-	if (memcmp(slot, r, sizeof(*r))) {
+	if (!same_route(slot, r)) {
 		*slot = *r;
 		err = commit(t);
 	}
@@ -101,32 +110,22 @@ static int route_set(struct irq_table *t, u32 gsi, const struct irq_route *r)
 
 int irq_route_msi(struct irq_table *t, u32 gsi, u64 addr, u32 data)
 {
-	struct irq_route r;
+	struct irq_route r = { .kind = IRQ_MSI, .msi = { .addr = addr, .data = data } };
 
-	memset(&r, 0, sizeof(r)); /* padding too: routes are compared by memcmp() */
-	r.kind = IRQ_MSI;
-	r.msi.addr = addr;
-	r.msi.data = data;
 	return route_set(t, gsi, &r);
 }
 
 int irq_route_hv_sint(struct irq_table *t, u32 gsi, u32 vp_index, u32 sint)
 {
-	struct irq_route r;
+	struct irq_route r = { .kind = IRQ_HV_SINT, .hv_sint = { .vcpu = vp_index, .sint = sint } };
 
-	memset(&r, 0, sizeof(r));
-	r.kind = IRQ_HV_SINT;
-	r.hv_sint.vcpu = vp_index;
-	r.hv_sint.sint = sint;
 	return route_set(t, gsi, &r);
 }
 
 int irq_unroute(struct irq_table *t, u32 gsi)
 {
-	struct irq_route r;
+	struct irq_route r = { .kind = IRQ_UNUSED };
 
-	memset(&r, 0, sizeof(r));
-	r.kind = IRQ_UNUSED;
 	return route_set(t, gsi, &r);
 }
 

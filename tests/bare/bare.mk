@@ -6,9 +6,9 @@
 BARE_GUESTS := ident clock synic crash reset
 BARE_ELFS := $(BARE_GUESTS:%=$(BUILD)/tests/bare/%.elf)
 BARE_CFLAGS := -std=gnu17 $(WARNINGS) -O2 -g -ffreestanding -fno-pie -fno-stack-protector \
-	-fcf-protection=none -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables \
-	-mno-red-zone -mgeneral-regs-only -I.
-BARE_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only -I. \
+	$(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
+BARE_LDFLAGS := -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
 	-Wl,--no-warn-rwx-segments -Wl,-T,tests/bare/link.ld
 
 $(BUILD)/tests/bare/%.elf: tests/bare/%.c tests/bare/bare.c tests/bare/start.S tests/bare/link.ld \

@@ -133,11 +133,12 @@ clean:
 
 help:
 	@echo "make            build ./candela"
-	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets its disk"
+	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets"
+	@echo "                its disk, KERNEL=6.1-cloud takes another (images/run --help)"
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
 	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
-	@echo "make bench      boot time and memory beside the peers"
+	@echo "make bench      boot time and memory beside the peers (ROUNDS=5)"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
 	@echo "make format     clang-format in place"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR="

@@ -47,8 +47,10 @@ include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
 $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
-$(foreach t,gpadl connection channel threads echo,\
+$(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
+$(foreach t,channel channel_io,\
+	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
 # ---- devices
 $(eval $(call unit_test,devices/storvsp_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
 $(eval $(call unit_test,devices/scsi_disk_test,$(wildcard devices/scsi_*.c) $(DISKS),-luring))

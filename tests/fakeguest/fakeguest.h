@@ -105,6 +105,9 @@ int fg_init(struct fakeguest *g, const struct fg_config *config);
 /* Takes all of it down, open channels included. */
 void fg_fini(struct fakeguest *g);
 
+/* cmocka's end of a test whose *state is malloc()ed and begins with its struct fakeguest. 0. */
+int fg_teardown(void **state);
+
 /*
  * Gives each I/O loop a thread of its own, for stress tests and benchmarks; fg_pump() then turns
  * the control loop only, and calls that need an answer wait up to 5 s for it. 0 or -errno.

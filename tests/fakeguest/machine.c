@@ -145,6 +145,13 @@ void fg_fini(struct fakeguest *g)
 	g->message = NULL;
 }
 
+int fg_teardown(void **state)
+{
+	fg_fini(*state);
+	free(*state);
+	return 0;
+}
+
 static void *io_run(void *arg)
 {
 	loop_run(arg);

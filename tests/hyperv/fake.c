@@ -93,6 +93,21 @@ void fake_fini(struct fake *f)
 	gmem_fini(&f->mem);
 }
 
+int fake_setup(void **state)
+{
+	static struct fake f;
+
+	fake_init(&f);
+	*state = &f;
+	return 0;
+}
+
+int fake_teardown(void **state)
+{
+	fake_fini(*state);
+	return 0;
+}
+
 u64 fake_raised(struct fake *f, u32 vp, u32 sint)
 {
 	int fd = atomic_load(&f->hv.vp[vp].sint[sint].irq_fd);

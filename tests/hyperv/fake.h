@@ -26,6 +26,10 @@ struct fake {
 void fake_init(struct fake *f);
 void fake_fini(struct fake *f);
 
+/* The same for cmocka. 0. */
+int fake_setup(void **state);
+int fake_teardown(void **state);
+
 /* Interrupts raised on (vp, sint) since the last call. */
 u64 fake_raised(struct fake *f, u32 vp, u32 sint);
 

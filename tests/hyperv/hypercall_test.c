@@ -33,18 +33,12 @@ static u16 receive(void *ctx, u32 connection_id, u32 type, const void *payload, 
 
 static int setup(void **state)
 {
-	static struct fake f;
+	struct fake *f;
 
 	memset(&got, 0, sizeof(got));
-	fake_init(&f);
-	assert_int_equal(ports_add_message(&f.hv, 5, receive, NULL), 0);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_fini(*state);
+	fake_setup(state);
+	f = *state;
+	assert_int_equal(ports_add_message(&f->hv, 5, receive, NULL), 0);
 	return 0;
 }
 
@@ -140,10 +134,10 @@ static void signal_fast_and_slow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(post_reaches_its_port, setup, teardown),
-		cmocka_unit_test_setup_teardown(post_refuses_bad_input, setup, teardown),
-		cmocka_unit_test_setup_teardown(control_is_decoded, setup, teardown),
-		cmocka_unit_test_setup_teardown(signal_fast_and_slow, setup, teardown),
+		cmocka_unit_test_setup_teardown(post_reaches_its_port, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(post_refuses_bad_input, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(control_is_decoded, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(signal_fast_and_slow, setup, fake_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,21 +11,6 @@
 #define ON HV_MSR_PAGE_ENABLE
 #define OS_ID 0x8100060100000000ull
 
-static int setup(void **state)
-{
-	static struct fake f;
-
-	fake_init(&f);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_fini(*state);
-	return 0;
-}
-
 static bool write_msr(struct fake *f, u32 msr, u64 value)
 {
 	return msr_write(&f->hv.vp[0], msr, value);
@@ -258,7 +243,7 @@ static void a_crash_message_is_bounded(void **state)
 	assert_string_equal(f->hv.crash.message, "");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 
 int main(void)
 {

@@ -18,21 +18,6 @@ static u16 receive(void *ctx, u32 connection_id, u32 type, const void *payload, 
 	return HV_STATUS_SUCCESS;
 }
 
-static int setup(void **state)
-{
-	static struct fake f;
-
-	fake_init(&f);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_fini(*state);
-	return 0;
-}
-
 static void message_ports(void **state)
 {
 	struct fake *f = *state;
@@ -108,16 +93,16 @@ static void a_full_eventfd_is_a_signal_all_the_same(void **state)
 	close(fd);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(message_ports, setup, teardown),
-		cmocka_unit_test_setup_teardown(event_ports, setup, teardown),
-		cmocka_unit_test_setup_teardown(event_ports_have_a_bound, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_refused_event_port_leaves_no_trace, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_full_eventfd_is_a_signal_all_the_same, setup,
-						teardown),
+		TEST(message_ports),
+		TEST(event_ports),
+		TEST(event_ports_have_a_bound),
+		TEST(a_refused_event_port_leaves_no_trace),
+		TEST(a_full_eventfd_is_a_signal_all_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,18 +30,12 @@ static void slot_free(void *ctx, u32 vp_index, u32 sint)
 
 static int setup(void **state)
 {
-	static struct fake f;
+	struct fake *f;
 
 	memset(&freed, 0, sizeof(freed));
-	fake_init(&f);
-	synic_on_slot_free(&f.hv, slot_free, NULL);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_fini(*state);
+	fake_setup(state);
+	f = *state;
+	synic_on_slot_free(&f->hv, slot_free, NULL);
 	return 0;
 }
 
@@ -293,7 +287,7 @@ static void flags_of_one_word_do_not_disturb_each_other(void **state)
 	assert_int_equal(fake_raised(race.f, 0, SINT), 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fake_teardown)
 
 int main(void)
 {

@@ -88,15 +88,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	fg_fini(&f->g);
-	free(f);
-	return 0;
-}
-
 static void connect(struct fixture *f)
 {
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
@@ -505,7 +496,7 @@ static void sockets_are_refused(void **state)
 	assert_int_equal(result.host_service_id[0], 2);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, fg_teardown)
 
 int main(void)
 {

@@ -125,15 +125,6 @@ static int setup_scatter(void **state)
 	return setup_with(state, true);
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	fg_fini(&f->g);
-	free(f);
-	return 0;
-}
-
 /* The next answer; its payload must be this. */
 static void expect(struct fixture *f, u16 type, u64 id, const void *payload, u32 size)
 {
@@ -217,11 +208,11 @@ static void opens_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(sends_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(reaches_guest_ranges, setup, teardown),
-		cmocka_unit_test_setup_teardown(survives_full_rings, setup, teardown),
-		cmocka_unit_test_setup_teardown(survives_full_rings, setup_scatter, teardown),
-		cmocka_unit_test_setup_teardown(opens_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(sends_back, setup, fg_teardown),
+		cmocka_unit_test_setup_teardown(reaches_guest_ranges, setup, fg_teardown),
+		cmocka_unit_test_setup_teardown(survives_full_rings, setup, fg_teardown),
+		cmocka_unit_test_setup_teardown(survives_full_rings, setup_scatter, fg_teardown),
+		cmocka_unit_test_setup_teardown(opens_again, setup, fg_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,15 +58,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	fg_fini(&f->g);
-	free(f);
-	return 0;
-}
-
 /* One header message of these words; its answer's status, or -1 where there is none. */
 static s64 header_status(struct fixture *f, u32 id, u16 buflen, u16 ranges, const u64 *words,
 			 u32 count)
@@ -265,7 +256,7 @@ static void counts_and_pages_are_limited(void **state)
 	assert_in_range(f->g.bus->gpadl_words, 1, VMBUS_GPADL_WORDS_MAX);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, fg_teardown)
 
 int main(void)
 {

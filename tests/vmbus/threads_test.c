@@ -81,15 +81,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	fg_fini(&f->g);
-	free(f);
-	return 0;
-}
-
 static void connect_and_open(struct fixture *f)
 {
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
@@ -177,7 +168,7 @@ static void close_and_reset_under_load(void **state)
 	/* And the end of the machine with channels open. */
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, fg_teardown)
 
 int main(void)
 {

@@ -132,26 +132,35 @@ void loop_post(struct loop *l, struct loop_work *w)
 
 void loop_unpost(struct loop *l, struct loop_work *w)
 {
+	struct loop_work *before = NULL;
+
 	pthread_mutex_lock(&l->posted_lock);
 	for (struct loop_work **at = &l->posted; w->queued && *at; at = &(*at)->next) {
-		if (*at != w)
+		if (*at != w) {
+			before = *at;
 			continue;
+		}
 		*at = w->next;
 		if (!*at)
 			l->posted_tail = at;
+		if (l->posted_last == w)
+			l->posted_last = before;
 		w->queued = false;
 		break;
 	}
 	pthread_mutex_unlock(&l->posted_lock);
 }
 
+/* The next piece of this turn's, or NULL. */
 static struct loop_work *posted_take(struct loop *l)
 {
 	struct loop_work *w;
 
 	pthread_mutex_lock(&l->posted_lock);
-	w = l->posted;
+	w = l->posted_last ? l->posted : NULL;
 	if (w) {
+		if (w == l->posted_last)
+			l->posted_last = NULL;
 		l->posted = w->next;
 		if (!l->posted)
 			l->posted_tail = &l->posted;
@@ -161,24 +170,19 @@ static struct loop_work *posted_take(struct loop *l)
 	return w;
 }
 
-/* Work posted by the work itself waits for the next turn: `last` bounds this one. */
+/* Work posted by the work itself waits for the next turn: `posted_last` bounds this one. */
 static void run_posted(struct loop *l)
 {
-	struct loop_work *w, *last;
+	struct loop_work *w;
 	u64 count;
 
 	if (read(l->wake_fd, &count, sizeof(count)) < 0)
 		count = 0;
 	pthread_mutex_lock(&l->posted_lock);
-	last = l->posted ? container_of(l->posted_tail, struct loop_work, next) : NULL;
+	l->posted_last = l->posted ? container_of(l->posted_tail, struct loop_work, next) : NULL;
 	pthread_mutex_unlock(&l->posted_lock);
-	while (last && (w = posted_take(l))) {
-		bool done = w == last;
-
+	while ((w = posted_take(l)))
 		w->run(w);
-		if (done)
-			break;
-	}
 	pthread_mutex_lock(&l->posted_lock);
 	if (l->posted)
 		wake(l);

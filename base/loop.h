@@ -57,6 +57,7 @@ struct loop {
 	_Atomic bool stop;
 	pthread_mutex_t posted_lock;
 	struct loop_work *posted, **posted_tail;
+	struct loop_work *posted_last; /* the last one for the turn under way; NULL: none left */
 	struct loop_timer *timers; /* by deadline */
 	struct loop_flush *flushes, **flushes_tail;
 	struct epoll_event events[LOOP_EVENTS]; /* of the turn under way */

@@ -140,6 +140,37 @@ static void unposted_work_does_not_run(void **state)
 	assert_string_equal(t->text, "bc");
 }
 
+static void node_unpost(struct loop_work *w)
+{
+	struct node *n = container_of(w, struct node, work);
+
+	trace_add(n->t, n->name);
+	loop_unpost(&n->t->loop, &n->removes->work);
+}
+
+/* The last piece taken back from within the turn: what posts itself again still ends with it. */
+static void unposting_the_last_work_ends_the_turn(void **state)
+{
+	struct trace *t = *state;
+	struct node last = { .t = t, .name = 'z', .work.run = node_work };
+	struct node remover = { .t = t, .name = 'r', .work.run = node_unpost, .removes = &last };
+	struct node again = { .t = t, .name = 'a', .work.run = node_work, .again = 8 };
+
+	loop_post(&t->loop, &remover.work);
+	loop_post(&t->loop, &again.work);
+	loop_post(&t->loop, &last.work);
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	assert_string_equal(t->text, "ra");
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	assert_string_equal(t->text, "raa");
+	/* With nothing left in front of it. */
+	loop_unpost(&t->loop, &again.work);
+	loop_post(&t->loop, &remover.work);
+	loop_post(&t->loop, &last.work);
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	assert_string_equal(t->text, "raar");
+}
+
 static void timers_fire_by_deadline(void **state)
 {
 	struct trace *t = *state;
@@ -289,6 +320,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(posted_work_runs_in_order_and_reposts_next_turn,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(unposted_work_does_not_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(unposting_the_last_work_ends_the_turn, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(timers_fire_by_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_timer_ends_the_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_removed_descriptor_is_not_called_in_the_same_turn,

@@ -83,7 +83,10 @@ static void native_submit(struct uring *u)
 		sqe_prepare(sqe, list_pop(&u->queued, &u->queued_tail));
 		u->in_flight++;
 	}
-	if (io_uring_sq_ready(&u->ring) && io_uring_submit(&u->ring) < 0)
+	if (io_uring_sq_ready(&u->ring))
+		io_uring_submit(&u->ring);
+	/* Refused, wholly or in part. */
+	if (io_uring_sq_ready(&u->ring))
 		later(u);
 }
 

@@ -11,6 +11,9 @@
 /* A descriptor poll() calls writable takes this much without blocking. */
 #define WRITE_MAX 4096u
 
+/* Pieces written in one go where the descriptor cannot be watched. */
+#define PIECES_PER_TURN 64
+
 /* ---- Output --------------------------------------------------------------------------------- */
 
 static int out_fd(const struct console *c)
@@ -99,8 +102,11 @@ static void work_run(struct loop_work *w)
 		watch_out(c, true);
 		return;
 	}
-	while (write_piece(c))
-		;
+	for (unsigned i = 0; i < PIECES_PER_TURN; i++)
+		if (!write_piece(c))
+			return;
+	/* A guest that prints as fast as we write does not get the loop to itself. */
+	loop_post(c->loop, &c->work);
 }
 
 void console_write(struct console *c, const void *data, u32 len)
@@ -169,6 +175,10 @@ static void client_gone(struct console *c)
 	input_end(c);
 	watch_out(c, false);
 	c->out_pollable = false;
+	/* Both descriptors: a client that only ended its input waits for our end. */
+	if (c->out.fd >= 0)
+		close(c->out.fd);
+	c->out.fd = -1;
 	close(c->client_fd);
 	c->client_fd = -1;
 	loop_mod(c->loop, &c->listen, EPOLLIN);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -178,6 +179,47 @@ static void test_close_frees_a_waiting_writer(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* A guest that has printed more whenever a piece of it was written. */
+static struct flood {
+	struct console *console;
+	int fd;
+	unsigned pieces;
+} flood = { .fd = -1 };
+
+#define FLOOD_MAX 10000u
+
+/* In libc's place: the console's write() brings on more output. */
+ssize_t write(int fd, const void *data, size_t len)
+{
+	if (fd == flood.fd && flood.pieces++ < FLOOD_MAX)
+		console_write(flood.console, "again", 5);
+	return syscall(SYS_write, fd, data, len);
+}
+
+static void test_flood_leaves_the_loop_to_others(void **state)
+{
+	struct fixture f = { 0 };
+	struct console_config config = { .in_fd = -1,
+					 .listen_fd = -1,
+					 .out_fd = open("/dev/null", O_WRONLY) };
+
+	(void)state;
+	assert_int_equal(loop_init(&f.loop), 0);
+	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
+	flood = (struct flood){ .console = &f.console, .fd = config.out_fd };
+	console_write(&f.console, "once", 4);
+	loop_turn(&f.loop, 0);
+	assert_in_range(flood.pieces, 1, FLOOD_MAX / 10);
+	while (flood.pieces < FLOOD_MAX)
+		assert_int_equal(loop_turn(&f.loop, 1000), 0);
+	turns(&f);
+	assert_int_equal(f.console.used, 0);
+	flood.fd = -1;
+	console_fini(&f.console, 0);
+	loop_fini(&f.loop);
+	close(config.out_fd);
+}
+
 static void test_unix_client(void **state)
 {
 	struct fixture f = { .room = sizeof(f.got) };
@@ -204,6 +246,10 @@ static void test_unix_client(void **state)
 		assert_int_equal(write(client, "in", 2), 2);
 		turns(&f);
 		assert_int_equal(f.got_len, 2 * (u32)(round + 1));
+		/* One that has nothing more to say sees the end of our side too. */
+		assert_int_equal(shutdown(client, SHUT_WR), 0);
+		turns(&f);
+		assert_int_equal(recv(client, got, sizeof(got), MSG_DONTWAIT), 0);
 		close(client);
 		turns(&f);
 	}
@@ -225,6 +271,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_frees_a_waiting_writer, setup, teardown),
+		cmocka_unit_test(test_flood_leaves_the_loop_to_others),
 		cmocka_unit_test(test_unix_client),
 	};
 

@@ -104,13 +104,32 @@ static void __attribute__((noreturn)) run_machine(struct supervisor *s, pid_t pa
 	_exit(0);
 }
 
+/* The machine's process may have been the guest's: what it left is made fit to be used. */
+static void outcome_check(struct outcome *o)
+{
+	if ((unsigned)o->reason > OUTCOME_SIGNAL)
+		o->reason = OUTCOME_NONE;
+	o->text[sizeof(o->text) - 1] = '\0';
+	o->crash[sizeof(o->crash) - 1] = '\0';
+	o->hyperv[sizeof(o->hyperv) - 1] = '\0';
+}
+
+/* Whether the machine's word is the last one: no guest is started again for who wants it ended. */
+static bool outcome_final(const struct supervisor *s)
+{
+	bool again = s->outcome->reason == OUTCOME_REBOOT && !s->config->reboot_exits;
+
+	return s->outcome->reason != OUTCOME_NONE && !(again && (s->timed_out || s->exit_signal));
+}
+
 /* What the supervisor knows better than the machine. */
 static void judge(struct supervisor *s, int wstatus)
 {
 	struct outcome *o = s->outcome;
 	char text[sizeof(o->text)];
 
-	if (o->reason != OUTCOME_NONE)
+	outcome_check(o);
+	if (outcome_final(s))
 		return;
 	if (s->timed_out) {
 		snprintf(text, sizeof(text), "the time limit of %u s ran out%s",

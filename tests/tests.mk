@@ -79,6 +79,7 @@ $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
 $(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
+$(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c))
 # ---- images
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))

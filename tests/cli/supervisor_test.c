@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The supervisor with machines that are told what to do: machine_run() below is theirs. */
+#include "cli/supervisor.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "cli/result.h"
+#include "machine.h"
+
+/* Shared with the machines' processes. */
+struct scene {
+	void (*run)(struct outcome *outcome, unsigned start);
+	unsigned starts;
+};
+static struct scene *scene;
+
+static struct result told;
+static char told_detail[sizeof(((struct outcome *)0)->text) + 1];
+
+int machine_files_open(struct machine_files *f, const struct config *config, char *error,
+		       size_t error_size)
+{
+	(void)f, (void)config, (void)error, (void)error_size;
+	return 0;
+}
+
+void machine_files_close(struct machine_files *f, const struct config *config)
+{
+	(void)f, (void)config;
+}
+
+void machine_run(const struct config *config, const struct machine_files *files,
+		 struct outcome *outcome)
+{
+	(void)config, (void)files;
+	scene->run(outcome, ++scene->starts);
+}
+
+int result_write(const char *path, const struct result *r)
+{
+	(void)path;
+	told = *r;
+	strncpy(told_detail, r->detail, sizeof(told_detail) - 1);
+	return 0;
+}
+
+static int supervise(void (*run)(struct outcome *outcome, unsigned start), bool reboot_exits)
+{
+	struct config config = { .console = CONSOLE_NONE,
+				 .result = "result",
+				 .reboot_exits = reboot_exits };
+
+	*scene = (struct scene){ .run = run };
+	return supervisor_run(&config);
+}
+
+static void power_off(struct outcome *outcome)
+{
+	outcome->reason = OUTCOME_POWEROFF;
+	outcome->status = 0;
+}
+
+static void reboot(struct outcome *outcome)
+{
+	outcome->reason = OUTCOME_REBOOT;
+	outcome->status = 3;
+}
+
+static void reboot_once(struct outcome *outcome, unsigned start)
+{
+	if (start == 1)
+		reboot(outcome);
+	else
+		power_off(outcome);
+}
+
+static void test_a_reboot_is_another_start(void **state)
+{
+	(void)state;
+	assert_int_equal(supervise(reboot_once, false), 0);
+	assert_int_equal(scene->starts, 2);
+	assert_int_equal(told.reason, OUTCOME_POWEROFF);
+	assert_int_equal(supervise(reboot_once, true), 3);
+	assert_int_equal(scene->starts, 1);
+}
+
+/* The user's signal comes when the machine takes itself apart, and no longer listens. */
+static void reboot_and_signal(struct outcome *outcome, unsigned start)
+{
+	reboot_once(outcome, start);
+	if (start > 1)
+		return;
+	kill(getppid(), SIGTERM);
+	usleep(200000);
+}
+
+static void test_a_signal_ends_a_guest_about_to_reboot(void **state)
+{
+	(void)state;
+	assert_int_equal(supervise(reboot_and_signal, false), 128 + SIGTERM);
+	assert_int_equal(scene->starts, 1);
+	assert_int_equal(told.reason, OUTCOME_SIGNAL);
+	assert_int_equal(supervise(reboot_and_signal, true), 3);
+	assert_int_equal(told.reason, OUTCOME_REBOOT);
+}
+
+static void scribble(struct outcome *outcome, unsigned start)
+{
+	(void)start;
+	memset(outcome, 'x', sizeof(*outcome));
+}
+
+static void scribble_text(struct outcome *outcome, unsigned start)
+{
+	scribble(outcome, start);
+	outcome->reason = OUTCOME_PANIC;
+	outcome->status = 4;
+}
+
+static void test_what_a_machine_leaves_is_not_trusted(void **state)
+{
+	(void)state;
+	assert_int_equal(supervise(scribble, false), 1);
+	assert_int_equal(told.reason, OUTCOME_HOST);
+	assert_int_equal(supervise(scribble_text, false), 4);
+	assert_int_equal(told.reason, OUTCOME_PANIC);
+	assert_int_equal(strlen(told_detail), sizeof(told_detail) - 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_reboot_is_another_start),
+		cmocka_unit_test(test_a_signal_ends_a_guest_about_to_reboot),
+		cmocka_unit_test(test_what_a_machine_leaves_is_not_trusted),
+	};
+
+	log_set_level(LOG_ERROR);
+	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (scene == MAP_FAILED)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -80,6 +80,8 @@ $(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 $(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c))
+# ---- the program
+$(eval $(call unit_test,machine_files_test,machine_files.c $(DISKS),-luring))
 # ---- images
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
@@ -113,4 +115,5 @@ list-tests:
 	@echo $(UNIT_TESTS:$(BUILD)/%=build/asan/%) $(THREAD_TESTS:%=build/tsan/tests/%)
 
 .PHONY: unit unit-programs thread-programs test-programs list-tests
--include $(UNIT_TESTS:=.d)
+# Of the tests, of what helps them, and of the init they test.
+-include $(wildcard $(BUILD)/tests/*/*.d $(BUILD)/images/*/*.d)

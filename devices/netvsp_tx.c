@@ -6,7 +6,6 @@
  */
 #include "devices/netvsp.h"
 
-#include <string.h>
 
 #include "vmbus/gpa_range.h"
 

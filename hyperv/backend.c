@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "vmm/kvm.h"
-#include "vmm/vcpu.h"
 
 int backend_filter_msrs(struct hyperv *hv, const struct backend_msrs *rows, unsigned count)
 {

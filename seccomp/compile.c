@@ -34,7 +34,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define CALLS_MAX 128
 #define ARGS_MAX 6

@@ -116,4 +116,4 @@ list-tests:
 
 .PHONY: unit unit-programs thread-programs test-programs list-tests
 # Of the tests, of what helps them, and of the init they test.
--include $(wildcard $(BUILD)/tests/*/*.d $(BUILD)/images/*/*.d)
+-include $(wildcard $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d $(BUILD)/images/*/*.d)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The network contract: Ethernet frames out by nic_send(), in by nic->receive, both on the one
+ * The network contract: Ethernet frames out by ops->send(), in by nic->receive(), both on the one
  * loop given to start(). A back end knows nothing of VMBus or RNDIS.
  */
 #ifndef DEVICES_BACKEND_NIC_H

@@ -191,6 +191,17 @@ static void dhcp_offers_the_documented_address(void **state)
 	net_close(&n);
 }
 
+static struct segment udp_to_host(u16 port, const char *text)
+{
+	return (struct segment){ .protocol = 17,
+				 .from = GUEST,
+				 .to = HOST,
+				 .from_port = 4000,
+				 .to_port = port,
+				 .data = (const u8 *)text,
+				 .len = (u32)strlen(text) };
+}
+
 static void udp_reaches_a_host_service_and_back(void **state)
 {
 	struct nic_config config = { .kind = NIC_USER };
@@ -199,13 +210,7 @@ static void udp_reaches_a_host_service_and_back(void **state)
 	struct net n;
 	u16 port;
 	int fd = host_socket(SOCK_DGRAM, &port);
-	struct segment seg = { .protocol = 17,
-			       .from = GUEST,
-			       .to = HOST,
-			       .from_port = 4000,
-			       .to_port = port,
-			       .data = (const u8 *)"hello",
-			       .len = 5 };
+	struct segment seg = udp_to_host(port, "hello");
 	char buf[16];
 
 	(void)state;
@@ -468,13 +473,7 @@ static void a_flood_waits_in_order_and_passes(void **state)
 	struct net n;
 	u16 port;
 	int fd = host_socket(SOCK_DGRAM, &port);
-	struct segment seg = { .protocol = 17,
-			       .from = GUEST,
-			       .to = HOST,
-			       .from_port = 4000,
-			       .to_port = port,
-			       .data = (const u8 *)"?",
-			       .len = 1 };
+	struct segment seg = udp_to_host(port, "?");
 	u32 block[350] = { 0 }, last = 0, got = 0, count = 2500, number;
 
 	(void)state;

@@ -249,12 +249,24 @@ static bool should_run(const struct vcpu *vcpu)
 	       !atomic_load_explicit(&vcpu->vm->ended, memory_order_relaxed);
 }
 
+/* The mask is inherited, in the end from whoever started the program. */
+static void kick_unblock(void)
+{
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	const struct vm_hooks *h = &vcpu->vm->hooks;
-	int err = h->thread_start ? h->thread_start(h->ctx, vcpu) : 0;
+	int err;
 
+	kick_unblock();
+	err = h->thread_start ? h->thread_start(h->ctx, vcpu) : 0;
 	if (err)
 		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
 	while (should_run(vcpu)) {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -300,6 +301,21 @@ static void run_reset(enum hyperv_choice choice)
 	host_fini(&h);
 }
 
+/* Whoever starts us may have blocked the signal that stops a vCPU: the mask is inherited. */
+static void a_blocked_signal_still_stops_a_vcpu(void **state)
+{
+	sigset_t mask, old;
+
+	(void)state;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &mask, &old);
+	alarm(DEADLINE_MS / 1000);
+	run_passing("ident", HYPERV_USER);
+	alarm(0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 /* ---- The table ------------------------------------------------------------------------------------- */
 
 #define ON_BOTH(name, call_user, call_kernel)      \
@@ -326,11 +342,17 @@ ON_BOTH(reset, run_reset(HYPERV_USER), run_reset(HYPERV_KERNEL))
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ident_on_user), cmocka_unit_test(ident_on_kernel),
-		cmocka_unit_test(clock_on_user), cmocka_unit_test(clock_on_kernel),
-		cmocka_unit_test(synic_on_user), cmocka_unit_test(synic_on_kernel),
-		cmocka_unit_test(crash_on_user), cmocka_unit_test(crash_on_kernel),
-		cmocka_unit_test(reset_on_user), cmocka_unit_test(reset_on_kernel),
+		cmocka_unit_test(ident_on_user),
+		cmocka_unit_test(ident_on_kernel),
+		cmocka_unit_test(clock_on_user),
+		cmocka_unit_test(clock_on_kernel),
+		cmocka_unit_test(synic_on_user),
+		cmocka_unit_test(synic_on_kernel),
+		cmocka_unit_test(crash_on_user),
+		cmocka_unit_test(crash_on_kernel),
+		cmocka_unit_test(reset_on_user),
+		cmocka_unit_test(reset_on_kernel),
+		cmocka_unit_test(a_blocked_signal_still_stops_a_vcpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,6 @@
  */
 #include "devices/netvsp.h"
 
-
 #include "vmbus/gpa_range.h"
 
 /* More than the guest was told it may put in one transmission; beyond it, it is up to no good. */

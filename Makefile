@@ -85,8 +85,9 @@ $(BUILD)/seccomp/seccomp.o: $(BUILD)/seccomp/filters.h
 # The static init behind `-- COMMAND` (images/init) and the DSDT are embedded whole.
 $(BUILD)/images/init/init: $(wildcard images/init/*.c images/init/*.h) | $(BUILD)/deps
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -Os -static -I. -o $@ $(filter %.c,$^) -llzma -lzstd -lz
-	strip $@
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -Os -static -I. -o $@ $(filter %.c,$^) -llzma -lzstd -lz
+	$(Q)strip $@
 $(BUILD)/cli/init_blob.o: $(BUILD)/images/init/init
 $(BUILD)/vmm/dsdt.o: $(BUILD)/vmm/dsdt.aml
 

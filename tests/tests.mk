@@ -93,10 +93,12 @@ THREAD_TESTS := base/loop_test devices/console_test devices/serial_test vmbus/ri
 
 $(BUILD)/tests/boot/dns: tests/boot/dns.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
 $(BUILD)/tests/bench/init: tests/bench/init.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
 
 # ---- Running them
 

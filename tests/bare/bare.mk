@@ -14,7 +14,8 @@ BARE_LDFLAGS := -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
 $(BUILD)/tests/bare/%.elf: tests/bare/%.c tests/bare/bare.c tests/bare/start.S tests/bare/link.ld \
 		tests/bare/bare.h tests/bare/bare_proto.h hyperv/tlfs.h
 	@mkdir -p $(@D)
-	$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.S,$^)
+	@$(call say,CC,$@)
+	$(Q)$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.S,$^)
 
 $(eval $(call unit_test,bare/bare_test,$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S,-llz4 -lzstd -llzma -lz))
 $(BUILD)/tests/bare/bare_test: | $(BARE_ELFS)

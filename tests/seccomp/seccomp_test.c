@@ -9,6 +9,7 @@
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,18 +346,34 @@ static void arm_and_break(void *arg)
 		_exit(79);
 }
 
-static void violation_is_named(void **state)
+/* As the user network's thread starts, or a program whose parent blocked everything. */
+static void block_arm_and_break(void *arg)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	arm_and_break(arg);
+}
+
+static void check_named(void (*body)(void *arg))
 {
 	enum sandbox_mode mode = SANDBOX_ON;
 	struct child c;
 
-	(void)state;
-	child_run(&c, arm_and_break, &mode);
+	child_run(&c, body, &mode);
 	assert_true(WIFEXITED(c.status));
 	assert_int_equal(WEXITSTATUS(c.status), 1);
 	assert_string_equal(c.said, "candela: sandbox: thread vcpu made the forbidden call socket "
 				    "(41), arguments 0x2 0x1 0x0; run with --sandbox log or off to "
 				    "find out why\n");
+}
+
+static void violation_is_named(void **state)
+{
+	(void)state;
+	check_named(arm_and_break);
+	check_named(block_arm_and_break);
 }
 
 static void log_and_off_go_on(void **state)

@@ -175,7 +175,6 @@ static void client_gone(struct console *c)
 	input_end(c);
 	watch_out(c, false);
 	c->out_pollable = false;
-	/* Both descriptors: a client that only ended its input waits for our end. */
 	if (c->out.fd >= 0)
 		close(c->out.fd);
 	c->out.fd = -1;
@@ -190,15 +189,16 @@ static void in_ready(struct loop_fd *f, u32 events)
 	struct console *c = container_of(f, struct console, in);
 	ssize_t n;
 
-	(void)events;
 	n = read(c->in.fd, c->pending, sizeof(c->pending));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		if (c->client_fd >= 0)
+		if (c->client_fd < 0)
+			input_end(c);
+		else if (n < 0 || events & EPOLLHUP)
 			client_gone(c);
 		else
-			input_end(c);
+			loop_mod(c->loop, &c->in, 0); /* it only listens now: wait for it to hang up */
 		return;
 	}
 	c->pending_at = 0;

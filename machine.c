@@ -338,6 +338,12 @@ static void take_apart(struct machine *m)
 	loop_fini(&m->control);
 }
 
+/* -EINVAL stands for what the user must mend (status 2); what KVM calls invalid is the host's. */
+static int host(int err)
+{
+	return err == -EINVAL ? -EIO : err;
+}
+
 void machine_run(const struct config *config, const struct machine_files *files,
 		 struct outcome *outcome)
 {
@@ -355,18 +361,18 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	pthread_mutex_init(&m->gate.lock, NULL);
 	pthread_cond_init(&m->gate.changed, NULL);
 
-	err = watch_signals(m) ?:
-	      create_vm(m) ?:
-	      add_chipset(m) ?:
+	err = host(watch_signals(m)) ?:
+	      host(create_vm(m)) ?:
+	      host(add_chipset(m)) ?:
 	      add_debug_exit(m) ?:
 	      add_nics(m) ?:
-	      sandbox_all(m) ?:
-	      launch_nics(m) ?:
-	      start_io_threads(m) ?:
-	      create_bus(m) ?:
-	      create_vcpus(m) ?:
+	      host(sandbox_all(m)) ?:
+	      host(launch_nics(m)) ?:
+	      host(start_io_threads(m)) ?:
+	      host(create_bus(m)) ?:
+	      host(create_vcpus(m)) ?:
 	      machine_load_guest(m) ?:
-	      start(m);
+	      host(start(m));
 	if (!err) {
 		snprintf(outcome->hyperv, sizeof(outcome->hyperv), "%s",
 			 hyperv_backend_name(m->hv));

@@ -99,6 +99,7 @@ int machine_load_guest(struct machine *m)
 	err = kvm_set_sregs(m->vm.vcpu[0].fd, &m->boot.sregs);
 	if (!err)
 		err = kvm_set_regs(m->vm.vcpu[0].fd, &m->boot.regs);
-	return err ? machine_fail(m, err, "KVM refuses the guest's first state: %s", strerror(-err))
+	return err ? machine_fail(m, -EIO, "KVM refuses the guest's first state: %s",
+				  strerror(-err))
 		   : 0;
 }

@@ -38,6 +38,7 @@ int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
 	err = loop_init(&t->loop);
 	if (err)
 		return err;
+	t->made = true;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->ready, NULL);
 	err = -pthread_create(&t->thread, NULL, io_thread_main, t);
@@ -51,7 +52,7 @@ int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
 	}
 	if (err) {
 		io_thread_stop(t);
-		loop_fini(&t->loop);
+		io_thread_fini(t);
 	}
 	return err;
 }
@@ -67,10 +68,10 @@ void io_thread_stop(struct io_thread *t)
 
 void io_thread_fini(struct io_thread *t)
 {
-	if (!t->up)
+	if (!t->made)
 		return;
 	loop_fini(&t->loop);
 	pthread_cond_destroy(&t->ready);
 	pthread_mutex_destroy(&t->lock);
-	t->up = false;
+	t->made = false;
 }

@@ -15,7 +15,8 @@ struct io_thread {
 	struct loop loop;
 	struct uring uring;
 	pthread_t thread;
-	bool started;
+	bool made; /* there is something to free */
+	bool started; /* there is a thread to join */
 	/* Runs first on the thread: arms the sandbox. 0 or -errno. */
 	int (*begin)(void *ctx);
 	void *ctx;
@@ -35,7 +36,7 @@ int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx);
 /* Ends the loop after its current turn, waits for requests in flight, joins. Main thread. */
 void io_thread_stop(struct io_thread *t);
 
-/* Frees what io_thread_start() made; after io_thread_stop(). A zeroed one is fine. */
+/* Frees what io_thread_start() made; after io_thread_stop(). A zeroed or failed one is fine. */
 void io_thread_fini(struct io_thread *t);
 
 #endif

@@ -24,6 +24,7 @@ DISKS := $(wildcard devices/backend/disk*.c) base/uring.c base/loop.c base/log.c
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
+$(eval $(call unit_test,base/io_thread_test,base/io_thread.c base/loop.c base/uring.c,-luring))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/io_thread.h"
+
+struct seen {
+	int result;
+	pthread_t thread;
+};
+
+static int begin(void *ctx)
+{
+	struct seen *seen = ctx;
+
+	seen->thread = pthread_self();
+	return seen->result;
+}
+
+static void test_begin_runs_on_the_thread(void **state)
+{
+	struct io_thread t;
+	struct seen seen = { 0 };
+
+	(void)state;
+	assert_int_equal(io_thread_start(&t, begin, &seen), 0);
+	assert_false(pthread_equal(seen.thread, pthread_self()));
+	io_thread_stop(&t);
+	io_thread_fini(&t);
+}
+
+/* What failed has nothing left to free, and says so: its descriptors may be others' by now. */
+static void test_a_failed_start_is_freed_once(void **state)
+{
+	struct io_thread t;
+	struct seen seen = { .result = -EACCES };
+
+	(void)state;
+	assert_int_equal(io_thread_start(&t, begin, &seen), -EACCES);
+	assert_false(t.made);
+	io_thread_stop(&t);
+	io_thread_fini(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_begin_runs_on_the_thread),
+		cmocka_unit_test(test_a_failed_start_is_freed_once),
+	};
+
+	return cmocka_run_group_tests_name("base/io_thread", tests, NULL, NULL);
+}

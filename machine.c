@@ -171,7 +171,7 @@ static int create_vm(struct machine *m)
 	m->vm.hooks.ctx = m;
 	m->vm.hooks.end = guest_end;
 	m->vm.hooks.thread_start = vcpu_begin;
-	return hyperv_init(&m->hv, &m->vm, m->config->hyperv, m->error, sizeof(m->error));
+	return hyperv_init(&m->hv, &m->vm, &m->config->hyperv, m->error, sizeof(m->error));
 }
 
 static void debug_exit(void *ctx, u64 offset, const void *data, unsigned len)

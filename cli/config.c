@@ -293,7 +293,7 @@ static const struct option options[] = {
 	{ "disk", 'd', false, set_disk, 0 },
 	{ "net", 'n', false, set_net, 0 },
 	{ "console", 0, false, set_console, FIELD(console) },
-	{ "hyperv", 0, false, set_hyperv, FIELD(hyperv) },
+	{ "hyperv", 0, false, set_hyperv, FIELD(hyperv.choice) },
 	{ "sandbox", 0, false, set_sandbox, FIELD(sandbox) },
 	{ "timeout", 0, false, set_timeout, FIELD(timeout_s) },
 	{ "on-reboot", 0, false, set_on_reboot, FIELD(reboot_exits) },

@@ -31,7 +31,7 @@ struct config {
 	unsigned nic_count;
 	enum console_kind console;
 	const char *console_path; /* CONSOLE_FILE, CONSOLE_UNIX */
-	enum hyperv_choice hyperv;
+	struct hyperv_config hyperv;
 	enum sandbox_mode sandbox;
 	unsigned timeout_s; /* 0: none */
 	bool reboot_exits;

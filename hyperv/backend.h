@@ -41,6 +41,10 @@ struct hyperv_backend {
 	void (*hyperv_exit)(struct hyperv_vp *vp, struct kvm_hyperv_exit *exit);
 	/* vm_hooks.out32. NULL: never ours. */
 	bool (*out32)(struct hyperv_vp *vp, u16 port, u32 value);
+	/* vm_hooks.attention. NULL: nobody asks. vCPU thread. */
+	void (*attention)(struct hyperv_vp *vp);
+	/* The guest gave its OS id (under hv->lock). NULL: of no interest. vCPU thread. */
+	void (*change_os_id)(struct hyperv_vp *vp, u64 os_id);
 };
 
 extern const struct hyperv_backend backend_kernel, backend_user;

@@ -26,37 +26,12 @@
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
-#define PORT_SIGNAL 0xe0
-#define PORT_CALL 0xe4
 
 #define MSR_IA32_TSC 0x10
 
 /* Where an MSI for a local APIC goes (Intel SDM vol. 3, "Message Signalled Interrupts"). */
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_ADDRESS_ID_SHIFT 12
-
-/* clang-format off */
-static const u8 hypercall_page[] = {
-	0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
-	0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
-	0x75, 0x0d,                               /* jne call */
-	0x89, 0xd0,                               /* mov %edx, %eax: the connection id */
-	0x48, 0x39, 0xd0,                         /* cmp %rdx, %rax: with flag number 0 */
-	0x75, 0x06,                               /* jne call */
-	0xe7, PORT_SIGNAL,                        /* out %eax, $PORT_SIGNAL */
-	0x29, 0xd0,                               /* sub %edx, %eax */
-	0xc3,                                     /* ret */
-	0xcc,                                     /* (never) */
-	0xe7, PORT_CALL,                          /* call: out %eax, $PORT_CALL */
-	0xc3,                                     /* ret */
-};
-/* clang-format on */
-
-static void user_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
-{
-	memset(page, 0xcc, HV_PAGE_SIZE); /* int3 */
-	memcpy(page, hypercall_page, sizeof(hypercall_page));
-}
 
 static const struct backend_msrs all_msrs[] = { { HV_MSR_FIRST, HV_MSR_COUNT } };
 
@@ -114,7 +89,7 @@ static int user_bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
 static struct kvm_ioeventfd doorbell(u32 connection_id, int fd)
 {
 	return (struct kvm_ioeventfd){ .datamatch = connection_id,
-				       .addr = PORT_SIGNAL,
+				       .addr = HYPERCALL_PORT_SIGNAL,
 				       .len = 4,
 				       .fd = fd,
 				       .flags = KVM_IOEVENTFD_FLAG_PIO |
@@ -136,47 +111,6 @@ static int user_unbind_event(struct hyperv *hv, u32 connection_id, int fd)
 	return kvm_ioeventfd(hv->vm->fd, &e);
 }
 
-/* Whether the caller runs 64-bit code. */
-static bool long_mode(const struct hyperv_vp *vp)
-{
-	struct kvm_sregs s;
-
-	return !kvm_get_sregs(vp->vcpu->fd, &s) && s.cs.l;
-}
-
-static void user_call(struct hyperv_vp *vp, struct kvm_regs *r)
-{
-	if (long_mode(vp)) {
-		r->rax = hypercall_run(vp, r->rcx, r->rdx, r->r8);
-	} else {
-		r->rax = HV_STATUS_INVALID_HYPERCALL_CODE;
-		r->rdx = 0;
-	}
-}
-
-static void user_signal(struct hyperv_vp *vp, struct kvm_regs *r, u32 connection_id)
-{
-	u64 status = hypercall_run(vp, HV_CALL_SIGNAL_EVENT | HV_CONTROL_FAST, connection_id, 0);
-
-	r->rax = (u32)(r->rdx + status);
-}
-
-static bool user_out32(struct hyperv_vp *vp, u16 port, u32 value)
-{
-	struct kvm_regs r;
-
-	if (port != PORT_SIGNAL && port != PORT_CALL)
-		return false;
-	if (kvm_get_regs(vp->vcpu->fd, &r))
-		return true;
-	if (port == PORT_SIGNAL)
-		user_signal(vp, &r, value);
-	else
-		user_call(vp, &r);
-	kvm_set_regs(vp->vcpu->fd, &r);
-	return true;
-}
-
 const struct hyperv_backend backend_user = {
 	.name = "user",
 	.id = HYPERV_USER,
@@ -186,6 +120,7 @@ const struct hyperv_backend backend_user = {
 	.change_sint = user_change_sint,
 	.bind_event = user_bind_event,
 	.unbind_event = user_unbind_event,
-	.fill_hypercall_page = user_fill_hypercall_page,
-	.out32 = user_out32,
+	.fill_hypercall_page = hypercall_page_fill_user,
+	.out32 = hypercall_page_out,
+	.attention = attention_run,
 };

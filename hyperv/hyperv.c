@@ -106,6 +106,14 @@ static bool hook_out32(void *ctx, struct vcpu *vcpu, u16 port, u32 value)
 	return hv->backend->out32 && hv->backend->out32(&hv->vp[vcpu->index], port, value);
 }
 
+static void hook_attention(void *ctx, struct vcpu *vcpu)
+{
+	struct hyperv *hv = ctx;
+
+	if (hv->backend->attention)
+		hv->backend->attention(&hv->vp[vcpu->index]);
+}
+
 static void hooks_install(struct hyperv *hv)
 {
 	struct vm_hooks *h = &hv->vm->hooks;
@@ -115,6 +123,7 @@ static void hooks_install(struct hyperv *hv)
 	h->wrmsr = hook_wrmsr;
 	h->hyperv = hook_hyperv;
 	h->out32 = hook_out32;
+	h->attention = hook_attention;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------------- */
@@ -141,11 +150,11 @@ static const struct hyperv_backend *backend_choose(int kvm_fd, enum hyperv_choic
 	return NULL;
 }
 
-int hyperv_init(struct hyperv **result, struct vm *vm, enum hyperv_choice choice, char *error,
-		size_t error_size)
+int hyperv_init(struct hyperv **result, struct vm *vm, const struct hyperv_config *config,
+		char *error, size_t error_size)
 {
 	const struct hyperv_backend *backend =
-		backend_choose(vm->kvm_fd, choice, error, error_size);
+		backend_choose(vm->kvm_fd, config->choice, error, error_size);
 	char why[128] = "out of memory";
 	struct hyperv *hv;
 	int err;
@@ -157,6 +166,7 @@ int hyperv_init(struct hyperv **result, struct vm *vm, enum hyperv_choice choice
 	err = hv ? hyperv_setup(hv, &vm->mem, backend, vm->cpu_count) : -ENOMEM;
 	if (!err) {
 		hv->vm = vm;
+		hv->config = *config;
 		err = backend->init(hv, why, sizeof(why));
 	}
 	if (err) {

@@ -31,11 +31,31 @@ struct hyperv_crash {
 
 struct hyperv;
 
+/* Features by name that are not to be as the policy has them: a bit a name. Zeroed: none. */
+struct hyperv_switches {
+	u64 on, off;
+};
+
+/*
+ * Adds a comma-separated list of feature names to s: NAME or NAME=on switches it on, NAME=off off;
+ * a leading "hv-" is allowed. 0, or -EINVAL with one line that names what is wrong, and all names
+ * there are, in error.
+ */
+int hyperv_switches_parse(struct hyperv_switches *s, const char *list, char *error,
+			  size_t error_size);
+
+struct hyperv_config {
+	enum hyperv_choice choice;
+	struct hyperv_switches switches;
+	bool nested; /* VMX or SVM are the guest's */
+};
+
 /*
  * Creates the interface on vm with the back end chosen (HYPERV_AUTO: kernel where it is complete,
- * else user). 0 and *hv, or -errno with a sentence for the user in error.
+ * else user). 0 and *hv, or -errno with a sentence for the user in error: -EINVAL for what the user
+ * must mend, such as a feature switched on that the back end cannot give.
  */
-int hyperv_init(struct hyperv **hv, struct vm *vm, enum hyperv_choice choice, char *error,
+int hyperv_init(struct hyperv **hv, struct vm *vm, const struct hyperv_config *config, char *error,
 		size_t error_size);
 void hyperv_fini(struct hyperv *hv);
 

@@ -40,6 +40,8 @@ void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa);
 /* Puts back what lay under it. */
 void overlay_remove(struct overlay *o);
 
+struct hyperv_vp;
+
 /* ---- time.c: reference time from the guest's TSC ------------------------------------------------ */
 
 #define TIME_TSC_KHZ_MIN 10001u /* below it the scale does not fit 64 bits */
@@ -56,6 +58,11 @@ void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now);
 /* Reference time in 100 ns when the guest's TSC is tsc. */
 u64 time_reference(const struct time_source *t, u64 tsc);
 
+/* Reference time of the VP's partition now, by its TSC. Its thread; 0 where KVM cannot tell. */
+u64 time_now(struct hyperv_vp *vp);
+/* The CLOCK_MONOTONIC ns at which reference time will be `reference`; never 0. The VP's thread. */
+u64 time_to_clock(struct hyperv_vp *vp, u64 reference);
+
 /* Fills the reference TSC page with what makes the guest compute the same. */
 void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page);
 
@@ -68,13 +75,23 @@ struct synic_sint {
 	u32 gsi; /* the back end's, where prepared */
 };
 
+struct stimer {
+	u64 config, count; /* the MSRs */
+	u64 due; /* reference time of the next expiry, 0: none */
+	bool waiting; /* expired, but its message finds the slot full */
+};
+
 struct hyperv_vp {
 	struct hyperv *hv;
 	struct vcpu *vcpu;
 	u32 index;
 	/* Written by the VP's own thread. */
 	u64 scontrol, simp, siefp, vp_assist;
-	struct overlay message_overlay, event_overlay;
+	struct overlay message_overlay, event_overlay, assist_overlay;
+	struct stimer stimer[HV_STIMERS]; /* the user back end's */
+	/* Wishes of others, carried out by attention_run(). */
+	_Atomic u32 auto_eoi; /* bit n: SINT n, which has AutoEOI, is to be raised */
+	_Atomic bool tlb_flush;
 	/* NULL while the guest has SynIC or that page off. Any thread. */
 	struct hv_message_page *_Atomic messages;
 	struct hv_event_page *_Atomic events;
@@ -114,6 +131,7 @@ struct hyperv {
 	struct vm *vm;
 	const struct gmem *mem;
 	const struct hyperv_backend *backend;
+	struct hyperv_config config;
 	struct cpuid_features limit; /* what the back end can give */
 	struct cpuid_features offered;
 	struct hyperv_vp *vp;
@@ -160,6 +178,63 @@ bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 /* Carries out one hypercall; the three TLFS registers in, the result value out. vCPU thread. */
 u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
+
+/* ---- hypercall_page.c: the pages of both back ends, and the ports they write to ---------------------- */
+
+#define HYPERCALL_PORT_SIGNAL 0xe0
+#define HYPERCALL_PORT_CALL 0xe4
+
+/* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
+void hypercall_page_fill_user(u8 page[static 4096]);
+void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
+/* vm_hooks.out32 for those pages. True: it was theirs. vCPU thread. */
+bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value);
+
+/* ---- vp_set.c: the sets of VPs that hypercalls name ---------------------------------------------------- */
+
+struct vp_set {
+	u64 bank[(LAYOUT_CPUS_MAX + 63) / 64];
+};
+
+/* ---- tlb.c: remote TLB flushes of the user back end ------------------------------------------------------- */
+
+/* Flushes the TLBs of the VPs in set before it returns, the caller's too where it is named. */
+void tlb_flush(struct hyperv_vp *caller, const struct vp_set *set);
+/* Part of attention_run(). */
+void tlb_flush_own(struct hyperv_vp *vp);
+
+/* ---- stimer.c: synthetic timers of the user back end. The VP's thread ----------------------------------- */
+
+bool stimer_read(struct hyperv_vp *vp, u32 msr, u64 *value);
+bool stimer_write(struct hyperv_vp *vp, u32 msr, u64 value);
+/* Delivers what is due. The reference time of the next expiry, 0: none. */
+u64 stimer_run(struct hyperv_vp *vp);
+/* The guest wrote EOM: messages that found the slot of sint full are tried again. */
+void stimer_end_of_message(struct hyperv_vp *vp, u32 sint);
+
+/* ---- apic.c: the local APIC's synthetic side on the user back end ---------------------------------------- */
+
+/* EOI, ICR and TPR; each is what the APIC's own register is. The VP's thread. */
+bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
+bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);
+/* Raises a fixed interrupt at a VP (edge). 0 or -errno. Any thread. */
+int apic_raise(struct hyperv_vp *vp, u8 vector);
+/* Part of attention_run(): injects what vp->auto_eoi asks for. True: some has to wait. */
+bool apic_run_auto_eoi(struct hyperv_vp *vp);
+
+/* ---- attention.c -------------------------------------------------------------------------------------------- */
+
+/*
+ * On the VP's thread, outside the guest, whenever somebody asked by vcpu_attend() or the alarm went
+ * off: TLB flush, timers, AutoEOI interrupts; then sets the alarm anew.
+ */
+void attention_run(struct hyperv_vp *vp);
+
+/* ---- vp_registers.c: HvCallGetVpRegisters, HvCallSetVpRegisters ------------------------------------------ */
+
+/* One register of the calling VP by its HV_REGISTER_NAME. An HV_STATUS. */
+u16 vp_register_get(struct hyperv_vp *vp, u32 name, u64 value[static 2]);
+u16 vp_register_set(struct hyperv_vp *vp, u32 name, const u64 value[static 2]);
 
 /* ---- ports.c: the guest's side --------------------------------------------------------------------- */
 

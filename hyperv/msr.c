@@ -8,10 +8,6 @@
 
 #include <time.h>
 
-#include "vmm/vcpu.h"
-
-#define MSR_IA32_TSC 0x10
-
 /* KVM's local APIC timer counts nanoseconds before its divider. */
 #define APIC_HZ 1000000000ull
 
@@ -126,12 +122,8 @@ static bool read_vp_runtime(struct hyperv_vp *vp, u32 msr, u64 *value)
 
 static bool read_time_ref_count(struct hyperv_vp *vp, u32 msr, u64 *value)
 {
-	u64 tsc;
-
 	(void)msr;
-	if (vcpu_get_msr(vp->vcpu, MSR_IA32_TSC, &tsc))
-		return false;
-	*value = time_reference(&vp->hv->time, tsc);
+	*value = time_now(vp);
 	return true;
 }
 

@@ -8,6 +8,12 @@
  */
 #include "hyperv/internal.h"
 
+#include "vmm/vcpu.h"
+
+#define MSR_IA32_TSC 0x10
+#define NSEC_PER_TICK 100u
+#define HORIZON (3600ull * HV_TIME_HZ)
+
 static u64 time_scaled(const struct time_source *t, u64 tsc)
 {
 	return (u64)((unsigned __int128)tsc * t->scale >> 64);
@@ -24,6 +30,22 @@ void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now)
 u64 time_reference(const struct time_source *t, u64 tsc)
 {
 	return time_scaled(t, tsc) + (u64)t->offset;
+}
+
+u64 time_now(struct hyperv_vp *vp)
+{
+	u64 tsc;
+
+	return vcpu_get_msr(vp->vcpu, MSR_IA32_TSC, &tsc) ? 0 : time_reference(&vp->hv->time, tsc);
+}
+
+u64 time_to_clock(struct hyperv_vp *vp, u64 reference)
+{
+	u64 now = time_now(vp), clock = vcpu_clock();
+	/* A timer set for the end of time goes off once in a while, and is set again. */
+	u64 ahead = reference > now ? MIN(reference - now, HORIZON) : 0;
+
+	return clock + ahead * NSEC_PER_TICK;
 }
 
 void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page)

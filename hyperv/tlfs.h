@@ -157,6 +157,7 @@ _Static_assert(sizeof(struct hv_signal_event) == 8, "HvCallSignalEvent input");
 /* ---- SynIC pages. TLFS: Virtual Interrupt Control, Inter-Partition Communication -------------- */
 
 #define HV_SINTS 16u
+#define HV_STIMERS 4u
 #define HV_EVENT_FLAGS 2048u
 
 #define HV_MESSAGE_NONE 0u

@@ -11,8 +11,19 @@ ioctl arg1 == KVM_IRQFD             # an interrupt is bound to its eventfd
 ioctl arg1 == KVM_GET_REGS          # the registers of a hypercall
 ioctl arg1 == KVM_SET_REGS          # and its result
 ioctl arg1 == KVM_GET_SREGS         # what mode the guest is in
+ioctl arg1 == KVM_SET_SREGS         # its task priority; flushes its TLB
+ioctl arg1 == KVM_GET_FPU           # a hypercall's input in XMM registers
 ioctl arg1 == KVM_GET_MSRS          # the time stamp counter
 ioctl arg1 == KVM_SET_MSRS          # the synthetic interrupt controller in the kernel
+ioctl arg1 == KVM_SIGNAL_MSI        # an interrupt for another VP, a timer's for this one
+ioctl arg1 == KVM_GET_LAPIC         # which interrupts are in service
+ioctl arg1 == KVM_GET_MP_STATE      # whether it halted
+ioctl arg1 == KVM_SET_MP_STATE      # an interrupt ends that
+ioctl arg1 == KVM_GET_VCPU_EVENTS   # whether it takes an interrupt now
+ioctl arg1 == KVM_SET_VCPU_EVENTS   # an interrupt, or a fault
+timer_settime                       # synthetic timers
+timer_delete                        # at the end of the thread
+tgkill arg2 == SIGUSR1              # makes another virtual CPU leave the guest
 clock_gettime                       # where the vDSO cannot tell the time
 rt_sigreturn                        # end of the signal that makes it leave the guest
 rt_sigprocmask                      # glibc: end of a thread

@@ -39,11 +39,11 @@ $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
 	hyperv/time.c vmm/memory.c base/log.c
 $(eval $(call unit_test,hyperv/cpuid_test,hyperv/cpuid.c vmm/cpuid.c vmm/kvm.c))
-$(eval $(call unit_test,hyperv/time_test,hyperv/time.c))
+$(eval $(call unit_test,hyperv/time_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/hypercall_test,$(PARTITION) hyperv/hypercall.c))
-$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c))
+$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/stimer.c))
 include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
@@ -75,9 +75,9 @@ $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
-$(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c))
+$(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c hyperv/features.c))
 $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
-$(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c base/log.c))
+$(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c hyperv/features.c base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 $(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c))

@@ -110,6 +110,14 @@ int kvm_hyperv_eventfd(int vm_fd, const struct kvm_hyperv_eventfd *eventfd)
 	return kvm_ioctl_ptr(vm_fd, KVM_HYPERV_EVENTFD, eventfd);
 }
 
+int kvm_signal_msi(int vm_fd, const struct kvm_msi *msi)
+{
+	/* 1: delivered, 0: blocked by the guest. */
+	int n = kvm_ioctl_ptr(vm_fd, KVM_SIGNAL_MSI, msi);
+
+	return n < 0 ? n : 0;
+}
+
 int kvm_x86_set_msr_filter(int vm_fd, const struct kvm_msr_filter *filter)
 {
 	return kvm_ioctl_ptr(vm_fd, KVM_X86_SET_MSR_FILTER, filter);
@@ -150,6 +158,26 @@ int kvm_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs)
 int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
 {
 	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_MP_STATE, state);
+}
+
+int kvm_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_SET_MP_STATE, state);
+}
+
+int kvm_get_vcpu_events(int vcpu_fd, struct kvm_vcpu_events *events)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_VCPU_EVENTS, events);
+}
+
+int kvm_set_vcpu_events(int vcpu_fd, const struct kvm_vcpu_events *events)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_SET_VCPU_EVENTS, events);
+}
+
+int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_FPU, fpu);
 }
 
 int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic)

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/kvm.h"
 #include "vmm/vm.h"
 
-/* Only interrupts KVM_RUN; its handler does nothing. */
+/* Makes a vCPU leave the guest, or not enter it. */
 #define KICK_SIGNAL SIGUSR1
 
 #define STACK_BYTES (256u << 10)
@@ -46,6 +47,8 @@ int vcpu_init(struct vcpu *vcpu, struct vm *vm, u32 index, const struct kvm_cpui
 	int err;
 
 	*vcpu = (struct vcpu){ .vm = vm, .index = index, .fd = -1 };
+	pthread_mutex_init(&vcpu->lock, NULL);
+	pthread_cond_init(&vcpu->left, NULL);
 	vcpu->fd = kvm_create_vcpu(vm->fd, index);
 	if (vcpu->fd < 0)
 		return vcpu->fd;
@@ -66,8 +69,11 @@ void vcpu_fini(struct vcpu *vcpu)
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->vm->run_size);
 	vcpu->run = NULL;
-	if (vcpu->vm && vcpu->fd >= 0)
+	if (vcpu->vm && vcpu->fd >= 0) {
 		close(vcpu->fd);
+		pthread_cond_destroy(&vcpu->left);
+		pthread_mutex_destroy(&vcpu->lock);
+	}
 	vcpu->fd = -1;
 }
 
@@ -241,6 +247,103 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/* ---- Attention -------------------------------------------------------------------------------- */
+
+/* The vCPU of this thread, for the signal handler. */
+static _Thread_local struct vcpu *self;
+
+/*
+ * The kick may land anywhere between the test of `attention` and KVM_RUN: immediate_exit closes
+ * that gap. An alarm has nobody to set `attention` for it.
+ */
+static void kicked(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	if (!self)
+		return;
+	if (info->si_code == SI_TIMER)
+		atomic_store(&self->attention, true);
+	*(volatile __u8 *)&self->run->immediate_exit = 1;
+}
+
+static void kick(struct vcpu *vcpu)
+{
+	int tid = atomic_load(&vcpu->tid);
+
+	if (tid)
+		syscall(SYS_tgkill, vcpu->pid, tid, KICK_SIGNAL);
+}
+
+static bool inside(u32 passages)
+{
+	return passages & 1;
+}
+
+void vcpu_attend(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->attention, true);
+	if (inside(atomic_load(&vcpu->passages)))
+		kick(vcpu);
+}
+
+void vcpu_drain(struct vcpu *vcpu)
+{
+	u32 seen = atomic_load(&vcpu->passages);
+
+	if (!inside(seen))
+		return;
+	pthread_mutex_lock(&vcpu->lock);
+	atomic_fetch_add(&vcpu->drainers, 1);
+	while (atomic_load(&vcpu->passages) == seen)
+		pthread_cond_wait(&vcpu->left, &vcpu->lock);
+	atomic_fetch_sub(&vcpu->drainers, 1);
+	pthread_mutex_unlock(&vcpu->lock);
+}
+
+u64 vcpu_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * NSEC_PER_SEC + (u64)t.tv_nsec;
+}
+
+void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
+{
+	const struct itimerspec t = { .it_value = { .tv_sec = (time_t)(deadline / NSEC_PER_SEC),
+						    .tv_nsec = (long)(deadline % NSEC_PER_SEC) } };
+
+	if (vcpu->alarm_made)
+		timer_settime(vcpu->alarm, TIMER_ABSTIME, &t, NULL);
+}
+
+/* Into the guest and back, unless somebody wants this vCPU. 0, or -errno of KVM_RUN. */
+static int enter(struct vcpu *vcpu)
+{
+	int err = -EINTR;
+
+	/* Orders with vcpu_attend(): it sees us inside, or we see its wish. */
+	atomic_fetch_add(&vcpu->passages, 1);
+	if (!atomic_load(&vcpu->attention))
+		err = kvm_run(vcpu->fd);
+	atomic_fetch_add(&vcpu->passages, 1);
+	if (atomic_load(&vcpu->drainers)) {
+		pthread_mutex_lock(&vcpu->lock);
+		pthread_cond_broadcast(&vcpu->left);
+		pthread_mutex_unlock(&vcpu->lock);
+	}
+	*(volatile __u8 *)&vcpu->run->immediate_exit = 0;
+	return err;
+}
+
+static void attention(struct vcpu *vcpu)
+{
+	const struct vm_hooks *h = &vcpu->vm->hooks;
+
+	if (atomic_exchange(&vcpu->attention, false) && h->attention)
+		h->attention(h->hyperv_ctx, vcpu);
+}
+
 /* ---- Thread --------------------------------------------------------------------------------- */
 
 static bool should_run(const struct vcpu *vcpu)
@@ -252,49 +355,63 @@ static bool should_run(const struct vcpu *vcpu)
 /* The mask is inherited, in the end from whoever started the program. */
 static void kick_unblock(void)
 {
-	sigset_t kick;
+	sigset_t kick_set;
 
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	sigemptyset(&kick_set);
+	sigaddset(&kick_set, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick_set, NULL);
+}
+
+/* What only this thread can set up. 0 or -errno. */
+static int thread_init(struct vcpu *vcpu)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL };
+
+	self = vcpu;
+	vcpu->pid = getpid();
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->alarm))
+		return -errno;
+	vcpu->alarm_made = true;
+	kick_unblock();
+	atomic_store(&vcpu->tid, event._sigev_un._tid);
+	return 0;
+}
+
+static void thread_fini(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->tid, 0);
+	if (vcpu->alarm_made)
+		timer_delete(vcpu->alarm);
+	vcpu->alarm_made = false;
+	self = NULL;
 }
 
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	const struct vm_hooks *h = &vcpu->vm->hooks;
-	int err;
+	int err = thread_init(vcpu);
 
-	kick_unblock();
-	err = h->thread_start ? h->thread_start(h->ctx, vcpu) : 0;
+	if (!err && h->thread_start)
+		err = h->thread_start(h->ctx, vcpu);
 	if (err)
 		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
 	while (should_run(vcpu)) {
-		err = kvm_run(vcpu->fd);
+		err = enter(vcpu);
 		if (!err)
 			handle_exit(vcpu);
 		else if (err != -EINTR && err != -EAGAIN)
 			vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
+		attention(vcpu);
 	}
+	thread_fini(vcpu);
 	return NULL;
-}
-
-static void kicked(int signal)
-{
-	(void)signal;
-}
-
-/* The kick may land between the test of `stop` and KVM_RUN: immediate_exit closes that gap. */
-static void kick(struct vcpu *vcpu)
-{
-	atomic_store_explicit(&vcpu->stop, true, memory_order_release);
-	*(volatile __u8 *)&vcpu->run->immediate_exit = 1;
-	pthread_kill(vcpu->thread, KICK_SIGNAL);
 }
 
 int vcpu_start(struct vcpu *vcpu)
 {
-	struct sigaction action = { .sa_handler = kicked };
+	struct sigaction action = { .sa_sigaction = kicked, .sa_flags = SA_SIGINFO };
 	pthread_attr_t attr;
 	int err;
 
@@ -311,7 +428,8 @@ void vcpu_stop(struct vcpu *vcpu)
 {
 	if (!vcpu->started)
 		return;
-	kick(vcpu);
+	atomic_store_explicit(&vcpu->stop, true, memory_order_release);
+	vcpu_attend(vcpu);
 	pthread_join(vcpu->thread, NULL);
 	vcpu->started = false;
 }

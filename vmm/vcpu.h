@@ -10,6 +10,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/types.h"
 
@@ -23,6 +24,16 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic bool stop;
+	pid_t pid;
+	_Atomic int tid; /* 0: no thread */
+	timer_t alarm; /* its own thread's; raises the kick */
+	bool alarm_made;
+	/* Who wants this VP, and where it is. */
+	_Atomic bool attention;
+	_Atomic u32 passages; /* odd: in the guest, or about to be */
+	_Atomic u32 drainers;
+	pthread_mutex_t lock;
+	pthread_cond_t left;
 };
 
 /* Creates vCPU `index` of vm with the CPUID table given. 0 or -errno. Main thread, in VP order. */
@@ -32,6 +43,29 @@ void vcpu_fini(struct vcpu *vcpu);
 /* Starts the thread, or makes it leave KVM_RUN and joins it. Main thread. */
 int vcpu_start(struct vcpu *vcpu);
 void vcpu_stop(struct vcpu *vcpu);
+
+/*
+ * Has hooks.attention run on this vCPU's thread before the guest runs another instruction on it; a
+ * vCPU in the guest, halted ones too, is made to leave for it. Several calls may make one. Any
+ * thread, its own included; it does not wait.
+ */
+void vcpu_attend(struct vcpu *vcpu);
+
+/*
+ * After vcpu_attend(): waits until the vCPU has left the guest, or finds it outside, so that it
+ * cannot run another instruction before its hook did. Any thread but its own; two vCPUs may wait for
+ * each other, as a waiting one is outside.
+ */
+void vcpu_drain(struct vcpu *vcpu);
+
+/*
+ * Has hooks.attention run at `deadline` (CLOCK_MONOTONIC, ns) or soon after, once; 0: never. Replaces
+ * the one set before. Its own thread, or before vm_start() with 0.
+ */
+void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline);
+
+/* CLOCK_MONOTONIC in ns: what alarms are set by. */
+u64 vcpu_clock(void);
 
 /*
  * Describes in one line where a stopped vCPU stands: RIP, privilege, interrupt flag, whether it

@@ -48,6 +48,8 @@ struct vm_hooks {
 	 * registers but RIP. True: it is done.
 	 */
 	bool (*out32)(void *ctx, struct vcpu *vcpu, u16 port, u32 value);
+	/* Somebody asked for this vCPU (vcpu_attend()), or its alarm went off. */
+	void (*attention)(void *ctx, struct vcpu *vcpu);
 
 	/* The program's, with ctx as the first argument. */
 	void *ctx;

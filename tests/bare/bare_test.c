@@ -220,7 +220,8 @@ static void begin(struct host *h, enum hyperv_choice choice)
 		h->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = vm_init(&h->vm, 1, RAM, h->error, sizeof(h->error));
 	if (!err)
-		err = hyperv_init(&h->hv, &h->vm, choice, h->error, sizeof(h->error));
+		err = hyperv_init(&h->hv, &h->vm, &(struct hyperv_config){ .choice = choice },
+				  h->error, sizeof(h->error));
 	if (err) {
 		print_message("SKIPPED on this host: %s\n", h->error);
 		vm_fini(&h->vm);

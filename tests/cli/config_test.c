@@ -70,7 +70,7 @@ static void defaults(void **state)
 	assert_int_equal(l.c.disk_count, 0);
 	assert_int_equal(l.c.nic_count, 0);
 	assert_int_equal(l.c.console, CONSOLE_STDIO);
-	assert_int_equal(l.c.hyperv, HYPERV_AUTO);
+	assert_int_equal(l.c.hyperv.choice, HYPERV_AUTO);
 	assert_int_equal(l.c.sandbox, SANDBOX_ON);
 	assert_int_equal(l.c.timeout_s, 0);
 	assert_false(l.c.reboot_exits);
@@ -109,7 +109,7 @@ static void long_options(void **state)
 		assert_int_equal(l.c.memory, GiB(2));
 		assert_int_equal(l.c.console, CONSOLE_FILE);
 		assert_string_equal(l.c.console_path, "/c");
-		assert_int_equal(l.c.hyperv, HYPERV_USER);
+		assert_int_equal(l.c.hyperv.choice, HYPERV_USER);
 		assert_int_equal(l.c.sandbox, SANDBOX_LOG);
 		assert_int_equal(l.c.timeout_s, 9);
 		assert_int_equal(l.c.reboot_exits, i < 2);
@@ -141,7 +141,7 @@ static void further_options(void **state)
 	parse_good(&l, "-k k --console pty --sandbox strict --hyperv kernel");
 	assert_int_equal(l.c.console, CONSOLE_PTY);
 	assert_int_equal(l.c.sandbox, SANDBOX_STRICT);
-	assert_int_equal(l.c.hyperv, HYPERV_KERNEL);
+	assert_int_equal(l.c.hyperv.choice, HYPERV_KERNEL);
 	parse_good(&l, "--append= -k k --debug-exit 244");
 	assert_string_equal(l.c.append, "");
 	assert_int_equal(l.c.debug_exit_port, 244);

@@ -26,6 +26,32 @@ int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 	return 0;
 }
 
+void vcpu_attend(struct vcpu *vcpu)
+{
+	struct fake *f = container_of(vcpu->vm, struct fake, vm);
+
+	f->attended |= 1u << vcpu->index;
+}
+
+void vcpu_drain(struct vcpu *vcpu)
+{
+	struct fake *f = container_of(vcpu->vm, struct fake, vm);
+
+	f->drained |= 1u << vcpu->index;
+}
+
+void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
+{
+	struct fake *f = container_of(vcpu->vm, struct fake, vm);
+
+	f->alarm[vcpu->index] = deadline;
+}
+
+u64 vcpu_clock(void)
+{
+	return FAKE_CLOCK;
+}
+
 static struct fake *fake_of(struct hyperv *hv)
 {
 	return container_of(hv, struct fake, hv);

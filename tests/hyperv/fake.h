@@ -9,6 +9,7 @@
 #define FAKE_VPS 2
 #define FAKE_RAM MiB(1)
 #define FAKE_TSC_KHZ 2000000u
+#define FAKE_CLOCK 1000000000ull /* what CLOCK_MONOTONIC stands at, ns */
 
 struct fake {
 	struct vm vm; /* its end is reported here */
@@ -16,6 +17,8 @@ struct fake {
 	struct hyperv hv;
 	struct vcpu vcpu[FAKE_VPS];
 	u64 tsc; /* what the guest's TSC reads */
+	u32 attended, drained; /* bit n: VP n */
+	u64 alarm[FAKE_VPS]; /* CLOCK_MONOTONIC ns */
 	int ended; /* enum vm_end, -1: not */
 	unsigned changes; /* of SINTs */
 	unsigned events; /* bound */

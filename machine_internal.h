@@ -2,7 +2,7 @@
 /*
  * What the files of the machine share; nobody else includes it. machine.c builds and runs,
  * machine_console.c has the serial lines, machine_guest.c what is loaded, machine_outcome.c what
- * the run came to.
+ * the run came to, machine_crash.c what a guest that crashed says.
  */
 #ifndef MACHINE_INTERNAL_H
 #define MACHINE_INTERNAL_H
@@ -88,6 +88,13 @@ void machine_remove_lines(struct machine *m);
  * vCPUs are there. 0; -EINVAL for what the user must mend, another -errno for the rest, and m->error.
  */
 int machine_load_guest(struct machine *m);
+
+/*
+ * Says in one line why the guest gave up and where. Where is, what comes first: the RIP of the oops
+ * in the log it left, its P2 where it is a Linux that left registers, else `rip`, where the VP that
+ * reported stands (0: not known). Pure.
+ */
+void machine_crash_line(const struct hyperv_crash *c, u64 rip, char *text, size_t size);
 
 /* Fill an outcome; machine_tell_outcome() from how the guest ended, once its threads stopped. */
 void machine_tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt, ...)

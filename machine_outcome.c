@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/log.h"
+#include "vmm/kvm.h"
 
 void machine_tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt, ...)
 {
@@ -43,24 +43,26 @@ static void tell_command(struct machine *m, bool rebooted)
 			     "the guest powered off before the command ended");
 }
 
+/* Where a stopped VP is; 0 where KVM cannot tell. */
+static u64 vp_rip(struct machine *m, u32 index)
+{
+	struct kvm_regs regs;
+
+	return kvm_get_regs(m->vm.vcpu[index].fd, &regs) ? 0 : regs.rip;
+}
+
 static void tell_panic(struct machine *m)
 {
 	const struct hyperv_crash *c = hyperv_crash_report(m->hv);
-	const char *line = c->valid ? strstr(c->message, "Kernel panic") : NULL;
+	char line[512];
 
-	snprintf(m->outcome->crash, sizeof(m->outcome->crash), "%s", c->message);
-	if (line)
-		machine_tell(m->outcome, OUTCOME_PANIC, 4, "the guest panicked: %.*s",
-			     (int)strcspn(line, "\n"), line);
-	else if (c->valid)
-		machine_tell(m->outcome, OUTCOME_PANIC, 4,
-			     "the guest crashed: P0 0x%llx P1 0x%llx P2 (RIP) 0x%llx P3 0x%llx P4 "
-			     "0x%llx",
-			     (unsigned long long)c->param[0], (unsigned long long)c->param[1],
-			     (unsigned long long)c->param[2], (unsigned long long)c->param[3],
-			     (unsigned long long)c->param[4]);
-	else
+	if (!c->valid) {
 		machine_tell(m->outcome, OUTCOME_PANIC, 4, "the guest crashed");
+		return;
+	}
+	snprintf(m->outcome->crash, sizeof(m->outcome->crash), "%s", c->message);
+	machine_crash_line(c, vp_rip(m, c->vp_index), line, sizeof(line));
+	machine_tell(m->outcome, OUTCOME_PANIC, 4, "%s", line);
 }
 
 static void tell_end(struct machine *m)

@@ -3,8 +3,8 @@
  * The crash MSRs (TLFS: Guest Crash Enlightenment). A guest fills P0 to P4 and writes CTL; with the
  * MSG bit P3 and P4 are address and length of a text, else all five are the guest's own affair.
  *
- * Linux 5.7 and later writes CTL once: the kernel log where it can, else registers (P0 the error,
- * P1 the OS id, P2 RIP, P3 RAX, P4 RSP). Older ones write the registers first and the log after;
+ * Linux 5.7 and later writes CTL once: the end of the kernel log where it can (P0 to P2 are 0), else
+ * registers (P0 the error, P1 the OS id, P2 RIP, P3 RAX, P4 RSP). Older ones write the registers first and the log after;
  * the first report ends the VM, so with them the log comes too late. Where two VPs report at once
  * the report with a text stays. A bad address costs the text only.
  */
@@ -28,8 +28,9 @@ static void copy_message(struct hyperv *hv, char *text)
 	}
 }
 
-static void report(struct hyperv *hv, u64 ctl)
+static void report(struct hyperv_vp *vp, u64 ctl)
 {
+	struct hyperv *hv = vp->hv;
 	struct hyperv_crash *c = &hv->crash;
 
 	if (c->valid && c->message[0])
@@ -37,6 +38,7 @@ static void report(struct hyperv *hv, u64 ctl)
 	memcpy(c->param, hv->crash_param, sizeof(c->param));
 	if (ctl & HV_CRASH_NOTIFY_MSG)
 		copy_message(hv, c->message);
+	c->vp_index = vp->index;
 	c->valid = true;
 }
 
@@ -49,15 +51,16 @@ bool crash_read(struct hyperv *hv, u32 msr, u64 *value)
 	return true;
 }
 
-bool crash_write(struct hyperv *hv, u32 msr, u64 value)
+bool crash_write(struct hyperv_vp *vp, u32 msr, u64 value)
 {
+	struct hyperv *hv = vp->hv;
 	bool notify = msr == HV_MSR_CRASH_CTL && value & HV_CRASH_NOTIFY;
 
 	pthread_mutex_lock(&hv->lock);
 	if (msr != HV_MSR_CRASH_CTL)
 		hv->crash_param[msr - HV_MSR_CRASH_P0] = value;
 	else if (notify)
-		report(hv, value);
+		report(vp, value);
 	pthread_mutex_unlock(&hv->lock);
 	if (notify)
 		vm_report_end(hv->vm, VM_END_PANIC, 0);

@@ -25,6 +25,7 @@ enum hyperv_choice { HYPERV_AUTO, HYPERV_KERNEL, HYPERV_USER };
 #define HYPERV_CRASH_MESSAGE_MAX 4096
 struct hyperv_crash {
 	bool valid;
+	u32 vp_index; /* who reported: it stands where it did */
 	u64 param[5];
 	char message[HYPERV_CRASH_MESSAGE_MAX]; /* printable text, "" without one */
 };

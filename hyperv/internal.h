@@ -262,6 +262,6 @@ void synic_end_of_message(struct hyperv_vp *vp);
 /* ---- crash.c ----------------------------------------------------------------------------------------- */
 
 bool crash_read(struct hyperv *hv, u32 msr, u64 *value);
-bool crash_write(struct hyperv *hv, u32 msr, u64 value);
+bool crash_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 #endif

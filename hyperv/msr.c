@@ -242,7 +242,7 @@ static bool read_crash(struct hyperv_vp *vp, u32 msr, u64 *value)
 
 static bool write_crash(struct hyperv_vp *vp, u32 msr, u64 value)
 {
-	return crash_write(vp->hv, msr, value);
+	return crash_write(vp, msr, value);
 }
 
 /* The guest may make its invariant TSC visible once; we show it from the start. */

@@ -83,6 +83,7 @@ $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 $(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c))
 # ---- the program
 $(eval $(call unit_test,machine_files_test,machine_files.c $(DISKS),-luring))
+$(eval $(call unit_test,machine_crash_test,machine_crash.c))
 # ---- images
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))

@@ -34,6 +34,7 @@ $(foreach t,elf unpack bzimage cache,\
 	$(eval $(call unit_test,vmm/boot_$(t)_test,tests/vmm/boot_image.c $(BOOT),$(BOOT_LIBS))))
 $(eval $(call unit_test,vmm/reset_vector_test,vmm/reset_vector.c vmm/memory.c))
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))
+$(eval $(call unit_test,vmm/vcpu_test,vmm/vcpu.c vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
@@ -89,7 +90,7 @@ INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
+THREAD_TESTS := base/loop_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

@@ -294,7 +294,8 @@ void vcpu_drain(struct vcpu *vcpu)
 		return;
 	pthread_mutex_lock(&vcpu->lock);
 	atomic_fetch_add(&vcpu->drainers, 1);
-	while (atomic_load(&vcpu->passages) == seen)
+	/* A wish already taken was taken outside: it may be in again, and that is fine. */
+	while (atomic_load(&vcpu->passages) == seen && atomic_load(&vcpu->attention))
 		pthread_cond_wait(&vcpu->left, &vcpu->lock);
 	atomic_fetch_sub(&vcpu->drainers, 1);
 	pthread_mutex_unlock(&vcpu->lock);

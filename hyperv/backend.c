@@ -31,10 +31,13 @@ int backend_filter_msrs(struct hyperv *hv, const struct backend_msrs *rows, unsi
 int backend_bind_irqfd(struct hyperv_vp *vp, u32 sint, int fd)
 {
 	struct irq_table *irq = &vp->hv->vm->irq;
-	int gsi = irq_alloc(irq);
+	int gsi = irq_alloc(irq), err;
 
 	if (gsi < 0)
 		return gsi;
 	vp->sint[sint].gsi = (u32)gsi;
-	return irq_bind(irq, (u32)gsi, fd);
+	err = irq_bind(irq, (u32)gsi, fd);
+	if (err)
+		irq_free(irq, (u32)gsi);
+	return err;
 }

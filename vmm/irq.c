@@ -81,6 +81,13 @@ int irq_alloc(struct irq_table *t)
 	return gsi;
 }
 
+void irq_free(struct irq_table *t, u32 gsi)
+{
+	pthread_mutex_lock(&t->lock);
+	t->route[gsi - IRQ_IOAPIC_PINS].kind = IRQ_FREE;
+	pthread_mutex_unlock(&t->lock);
+}
+
 static bool same_route(const struct irq_route *a, const struct irq_route *b)
 {
 	if (a->kind != b->kind)

@@ -56,6 +56,9 @@ int irq_route_hv_sint(struct irq_table *t, u32 gsi, u32 vp_index, u32 sint);
 /* Takes the route away; the GSI stays allocated and its irqfd does nothing. 0 or -errno. Any thread. */
 int irq_unroute(struct irq_table *t, u32 gsi);
 
+/* Gives an allocated GSI without a route back. Any thread. */
+void irq_free(struct irq_table *t, u32 gsi);
+
 /* Writing eventfd, which stays the caller's, raises gsi (an edge). 0 or -errno. */
 int irq_bind(struct irq_table *t, u32 gsi, int eventfd);
 

@@ -63,7 +63,9 @@ static int add_initrd(struct machine *m, struct boot_config *boot)
 			return machine_fail(m, -EINVAL, "--initrd %s: it is empty",
 					    m->config->initrd);
 		boot->initrd[boot->initrd_count++] =
-			(struct boot_blob){ .fd = m->files->initrd_fd, .size = (u64)size };
+			(struct boot_blob){ .fd = m->files->initrd_fd,
+					    .size = (u64)size,
+					    .name = m->config->initrd };
 	}
 	return 0;
 }
@@ -72,6 +74,7 @@ int machine_load_guest(struct machine *m)
 {
 	struct boot_config boot = { .kernel_fd = m->files->kernel_fd,
 				    .kernel_name = m->config->kernel,
+				    .append = m->config->append,
 				    .cache_fd = m->files->cache_fd,
 				    .cpus = m->config->cpus };
 	char *cmdline = kernel_cmdline(m);
@@ -90,6 +93,10 @@ int machine_load_guest(struct machine *m)
 		return m->error[0]
 			       ? err
 			       : machine_fail(m, err, "cannot load the guest: %s", strerror(-err));
+	if (m->config->command && !m->boot.linux_guest)
+		return machine_fail(m, -EINVAL,
+				    "-- %s: %s is no Linux kernel; only one can run a command",
+				    m->config->command[0], m->config->kernel);
 	if (m->boot.linux_guest && !m->config->force && !doctor_stock_guest_ok())
 		return machine_fail(
 			m, -ENOTSUP,

@@ -30,7 +30,7 @@ $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
 BOOT := $(wildcard vmm/boot*.c) vmm/memory.c
 BOOT_LIBS := -llz4 -lzstd -llzma -lz
-$(foreach t,elf unpack bzimage cache,\
+$(foreach t,elf multiboot unpack bzimage cache,\
 	$(eval $(call unit_test,vmm/boot_$(t)_test,tests/vmm/boot_image.c $(BOOT),$(BOOT_LIBS))))
 $(eval $(call unit_test,vmm/reset_vector_test,vmm/reset_vector.c vmm/memory.c))
 $(eval $(call unit_test,vmm/io_test,vmm/io.c))

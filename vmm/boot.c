@@ -8,14 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Enough for every format's magic. */
-#define HEAD_SIZE 4096
+#include "vmm/boot_multiboot_proto.h"
 
-/* Another format is one more row. */
+/* Enough for every format's magic. */
+#define HEAD_SIZE MULTIBOOT_SEARCH
+
+/* A cpio reader takes zeros between archives, and wants each to start on a multiple of this. */
+#define INITRD_ALIGN 4
+
+/* Another format is one more row; the first that knows the file takes it. */
 static const struct format {
 	bool (*probe)(const u8 *head, size_t len);
 	int (*load)(struct boot *b);
 } formats[] = {
+	{ boot_multiboot_probe, boot_multiboot_load },
 	{ boot_elf_probe, boot_elf_load },
 	{ boot_bzimage_probe, boot_bzimage_load },
 };
@@ -94,7 +100,7 @@ static int kernel_open(struct boot *b, u8 head[static HEAD_SIZE])
 	len = MIN(b->kernel.size, HEAD_SIZE);
 	err = boot_read(&b->kernel, 0, head, len);
 	if (err)
-		return boot_fail_read(b, err, "its first page");
+		return boot_fail_read(b, err, "its first pages");
 	return (int)len;
 }
 
@@ -109,6 +115,7 @@ int boot_load(const struct gmem *mem, const struct boot_config *config, struct b
 		.error_size = error_size,
 		.cmdline_max = LAYOUT_CMDLINE_MAX - 1,
 		.initrd_limit = GiB(2),
+		.initrd_align = INITRD_ALIGN,
 	};
 	u8 head[HEAD_SIZE];
 	int len;
@@ -125,5 +132,5 @@ int boot_load(const struct gmem *mem, const struct boot_config *config, struct b
 			return formats[i].load(&b);
 	return boot_fail(&b, -EINVAL,
 			 "not a kernel candela knows; it boots an x86 bzImage "
-			 "(/boot/vmlinuz-...) or a 64-bit ELF file with a PVH note");
+			 "(/boot/vmlinuz-...), an ELF file with a PVH note or a Multiboot kernel");
 }

@@ -79,7 +79,7 @@ static int image_start_pvh(struct boot *b, const struct image *i)
 
 	if (err)
 		return err == -ENOTSUP ? 1 : err;
-	if (boot_elf_parse(b, &vmlinux, &elf))
+	if (boot_elf_parse(b, &vmlinux, &elf) || boot_elf_check_pvh(b, &elf))
 		err = 1;
 	else
 		err = boot_elf_start(b, &vmlinux, &elf);
@@ -106,7 +106,7 @@ static int image_start_self(struct boot *b, const struct image *i)
 	err = to ? boot_read(&b->kernel, i->code, to, i->code_len) : -EFAULT;
 	if (err)
 		return boot_fail_read(b, err, "its code");
-	err = boot_place_cmdline(b);
+	err = boot_place_cmdline(b, b->config->cmdline);
 	if (!err)
 		err = boot_place_initrd(b);
 	if (err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ELF64 kernels with a PVH entry (the note Xen calls PHYS32_ENTRY). Read: file header, program
- * headers, notes; what follows the segments (Linux appends relocations) does not matter.
- * ELF-64 Object File Format 1.5; Xen's public/elfnote.h.
+ * ELF kernels of 32 and 64 bits, and those with a PVH entry (the note Xen calls PHYS32_ENTRY). Read:
+ * file header, program headers, notes; what follows the segments (Linux appends relocations) does
+ * not matter. 32-bit headers are widened first. ELF-64 Object File Format 1.5, System V ABI
+ * (generic ELF); Xen's public/elfnote.h.
  */
 #include "vmm/boot_internal.h"
 
@@ -73,24 +74,31 @@ static int notes_read(struct boot *b, const struct boot_blob *file, const Elf64_
 	return 0;
 }
 
-/* A segment to be loaded: within the file, above our own structures, below 4 GiB. */
-static int segment_add(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p,
-		       struct boot_elf *elf)
+/* Clear of our own structures, below 4 GiB. */
+static bool place_is_free(const struct boot *b, u64 gpa, u64 size)
+{
+	if (gpa >= LAYOUT_HIGH || size > LAYOUT_HIGH - gpa)
+		return false;
+	return gpa >= LAYOUT_KERNEL ||
+	       (b->low_start && gpa >= b->low_start && gpa + size <= LAYOUT_CMDLINE);
+}
+
+int boot_elf_add(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p,
+		 struct boot_elf *elf)
 {
 	if (!p->p_memsz)
 		return 0;
 	if (elf->count == BOOT_ELF_SEGMENTS)
-		return boot_fail(b, -EINVAL, "the ELF file has more than %d segments to load",
+		return boot_fail(b, -EINVAL, "it has more than %d segments to load",
 				 BOOT_ELF_SEGMENTS);
 	if (p->p_filesz > p->p_memsz || p->p_offset > file->size ||
 	    p->p_filesz > file->size - p->p_offset)
 		return boot_fail(b, -EINVAL,
-				 "an ELF segment lies outside of the file (is it "
+				 "a segment lies outside of the file (is it "
 				 "complete?)");
-	if (p->p_paddr < LAYOUT_KERNEL || p->p_paddr >= LAYOUT_HIGH ||
-	    p->p_memsz > LAYOUT_HIGH - p->p_paddr)
+	if (!place_is_free(b, p->p_paddr, p->p_memsz))
 		return boot_fail(b, -EINVAL,
-				 "an ELF segment goes to physical address 0x%llx; candela loads "
+				 "a segment goes to physical address 0x%llx; candela loads "
 				 "kernels from 0x%llx up to 4 GiB",
 				 (unsigned long long)p->p_paddr, LAYOUT_KERNEL);
 	elf->load[elf->count++] = *p;
@@ -98,31 +106,82 @@ static int segment_add(struct boot *b, const struct boot_blob *file, const Elf64
 	return 0;
 }
 
+static Elf64_Phdr phdr_widen(const Elf32_Phdr *p)
+{
+	return (Elf64_Phdr){
+		.p_type = p->p_type,
+		.p_flags = p->p_flags,
+		.p_offset = p->p_offset,
+		.p_vaddr = p->p_vaddr,
+		.p_paddr = p->p_paddr,
+		.p_filesz = p->p_filesz,
+		.p_memsz = p->p_memsz,
+		.p_align = p->p_align,
+	};
+}
+
+static Elf64_Ehdr ehdr_widen(const Elf32_Ehdr *e)
+{
+	Elf64_Ehdr wide = {
+		.e_machine = e->e_machine,
+		.e_entry = e->e_entry,
+		.e_phoff = e->e_phoff,
+		.e_phentsize = e->e_phentsize,
+		.e_phnum = e->e_phnum,
+	};
+
+	memcpy(wide.e_ident, e->e_ident, sizeof(wide.e_ident));
+	return wide;
+}
+
+static bool is_wide(const Elf64_Ehdr *e)
+{
+	return e->e_ident[EI_CLASS] == ELFCLASS64;
+}
+
+/* Program header n, widened. */
+static int phdr_read(const struct boot_blob *file, const Elf64_Ehdr *e, unsigned n, Elf64_Phdr *p)
+{
+	Elf32_Phdr narrow;
+	int err;
+
+	if (e->e_phoff > file->size)
+		return -ENODATA;
+	if (is_wide(e))
+		return boot_read(file, e->e_phoff + n * sizeof(*p), p, sizeof(*p));
+	err = boot_read(file, e->e_phoff + n * sizeof(narrow), &narrow, sizeof(narrow));
+	if (!err)
+		*p = phdr_widen(&narrow);
+	return err;
+}
+
 static int headers_read(struct boot *b, const struct boot_blob *file, const Elf64_Ehdr *e,
 			struct boot_elf *elf)
 {
-	Elf64_Phdr p[HEADERS_MAX];
-	int err;
+	int err = 0;
 
-	if (e->e_phentsize != sizeof(*p) || !e->e_phnum || e->e_phnum > HEADERS_MAX)
+	if (e->e_phentsize != (is_wide(e) ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) ||
+	    !e->e_phnum || e->e_phnum > HEADERS_MAX)
 		return boot_fail(b, -EINVAL, "the ELF file has no usable program headers");
-	err = boot_read(file, e->e_phoff, p, e->e_phnum * sizeof(*p));
-	if (err)
-		return boot_fail_read(b, err, "its program headers");
 	for (unsigned i = 0; i < e->e_phnum && !err; i++) {
-		if (p[i].p_type == PT_LOAD)
-			err = segment_add(b, file, &p[i], elf);
-		else if (p[i].p_type == PT_NOTE)
-			err = notes_read(b, file, &p[i], elf);
+		Elf64_Phdr p;
+
+		err = phdr_read(file, e, i, &p);
+		if (err)
+			return boot_fail_read(b, err, "its program headers");
+		if (p.p_type == PT_LOAD)
+			err = boot_elf_add(b, file, &p, elf);
+		else if (p.p_type == PT_NOTE)
+			err = notes_read(b, file, &p, elf);
 	}
 	return err;
 }
 
-static bool entry_is_loaded(const struct boot_elf *elf)
+bool boot_elf_holds(const struct boot_elf *elf, u64 gpa)
 {
 	for (unsigned i = 0; i < elf->count; i++)
-		if (elf->pvh_entry >= elf->load[i].p_paddr &&
-		    elf->pvh_entry - elf->load[i].p_paddr < elf->load[i].p_memsz)
+		if (gpa >= elf->load[i].p_paddr &&
+		    gpa - elf->load[i].p_paddr < elf->load[i].p_memsz)
 			return true;
 	return false;
 }
@@ -153,25 +212,44 @@ bool boot_elf_probe(const u8 *head, size_t len)
 	return len >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG);
 }
 
+/* The file header, widened. 0, or -EINVAL or -errno with the reason. */
+static int ehdr_read(struct boot *b, const struct boot_blob *file, Elf64_Ehdr *e)
+{
+	Elf32_Ehdr narrow;
+	int err = boot_read(file, 0, &narrow, sizeof(narrow));
+
+	if (!err && narrow.e_ident[EI_CLASS] == ELFCLASS64)
+		err = boot_read(file, 0, e, sizeof(*e));
+	else if (!err)
+		*e = ehdr_widen(&narrow);
+	if (err)
+		return boot_fail_read(b, err, "its header");
+	if (!boot_elf_probe(e->e_ident, SELFMAG) || e->e_ident[EI_DATA] != ELFDATA2LSB ||
+	    e->e_machine != (is_wide(e) ? EM_X86_64 : EM_386))
+		return boot_fail(b, -EINVAL, "not an x86 ELF file");
+	return 0;
+}
+
 int boot_elf_parse(struct boot *b, const struct boot_blob *file, struct boot_elf *elf)
 {
 	Elf64_Ehdr e;
-	int err = boot_read(file, 0, &e, sizeof(e));
+	int err = ehdr_read(b, file, &e);
 
 	*elf = (struct boot_elf){ 0 };
 	if (err)
-		return boot_fail_read(b, err, "its header");
-	if (!boot_elf_probe(e.e_ident, SELFMAG) || e.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    e.e_ident[EI_DATA] != ELFDATA2LSB || e.e_machine != EM_X86_64)
-		return boot_fail(b, -EINVAL, "not a 64-bit x86 ELF file");
-	err = headers_read(b, file, &e, elf);
-	if (err)
 		return err;
+	elf->entry = e.e_entry;
+	return headers_read(b, file, &e, elf);
+}
+
+int boot_elf_check_pvh(struct boot *b, const struct boot_elf *elf)
+{
 	if (!elf->has_pvh)
 		return boot_fail(b, -EINVAL,
-				 "the ELF file has no PVH note (Xen PHYS32_ENTRY); a Linux kernel "
-				 "has one where it was built with CONFIG_PVH");
-	if (!entry_is_loaded(elf))
+				 "the ELF file has no PVH note (Xen PHYS32_ENTRY) and no Multiboot "
+				 "header; a Linux kernel has the note where it was built with "
+				 "CONFIG_PVH");
+	if (!boot_elf_holds(elf, elf->pvh_entry))
 		return boot_fail(b, -EINVAL, "its PVH entry 0x%x is in none of its segments",
 				 elf->pvh_entry);
 	return 0;
@@ -189,7 +267,7 @@ static int segment_load(struct boot *b, const struct boot_blob *file, const Elf6
 	return err;
 }
 
-int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf)
+int boot_elf_place(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf)
 {
 	int err;
 
@@ -197,8 +275,15 @@ int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct bo
 	err = boot_check_memory(b, b->kernel_end);
 	for (unsigned i = 0; i < elf->count && !err; i++)
 		err = segment_load(b, file, &elf->load[i]);
+	return err;
+}
+
+int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf)
+{
+	int err = boot_elf_place(b, file, elf);
+
 	if (!err)
-		err = boot_place_cmdline(b);
+		err = boot_place_cmdline(b, b->config->cmdline);
 	if (!err)
 		err = boot_place_initrd(b);
 	return err ? err : boot_pvh_start(b, elf->pvh_entry);
@@ -209,6 +294,8 @@ int boot_elf_load(struct boot *b)
 	struct boot_elf elf;
 	int err = boot_elf_parse(b, &b->kernel, &elf);
 
+	if (!err)
+		err = boot_elf_check_pvh(b, &elf);
 	if (err)
 		return err;
 	b->state->linux_guest = elf.is_linux;

@@ -7,14 +7,15 @@
  *	boot_vmlinux.c  the vmlinux in a bzImage: from the cache, or unpacked
  *	boot_cache.c    what was unpacked before
  *	boot_unpack.c   decompression, pure
- *	boot_elf.c      ELF64: checks, notes, segments into RAM
+ *	boot_multiboot.c  Multiboot (version 1): header, ELF or flat image, what the kernel is told
+ *	boot_elf.c      ELF: checks, notes, segments into RAM
  *	boot_place.c    what every format needs: initrd, command line, memory map
  *	boot_pvh.c      the PVH start info
  *	boot_linux.c    the boot_params of Linux's own entry
  *	boot_cpu.c      registers and page tables
  *
  * Kernel and initrd files are untrusted: every offset and size in them is checked, and nothing of
- * them is loaded below LAYOUT_KERNEL, where our own structures and the ACPI tables lie.
+ * them is loaded where our own structures and the ACPI tables lie, below LAYOUT_KERNEL.
  */
 #ifndef VMM_BOOT_INTERNAL_H
 #define VMM_BOOT_INTERNAL_H
@@ -49,10 +50,14 @@ struct boot {
 	u32 cmdline_max; /* without the final NUL */
 	u64 initrd_limit; /* where it must end at the latest */
 	gpa_t kernel_end; /* nothing of the kernel lies at or above */
+	gpa_t low_start; /* it may lie from here to LAYOUT_CMDLINE as well; 0: only from LAYOUT_KERNEL */
+
+	u32 initrd_align; /* of each piece */
 
 	/* Set by boot_place_initrd(). */
 	gpa_t initrd;
 	u64 initrd_size;
+	gpa_t initrd_piece[BOOT_INITRD_BLOBS];
 };
 
 /* boot.c */
@@ -108,18 +113,29 @@ int boot_unpack(const u8 *in, u64 in_len, u8 *out, u64 out_len);
 
 /* What of an ELF file matters, checked. */
 struct boot_elf {
-	Elf64_Phdr load[BOOT_ELF_SEGMENTS]; /* within the file; [LAYOUT_KERNEL, 4 GiB) in RAM */
+	Elf64_Phdr load[BOOT_ELF_SEGMENTS]; /* within the file; below 4 GiB in RAM */
 	unsigned count;
 	gpa_t end; /* of the highest */
+	u64 entry; /* as the file header has it */
 	bool has_pvh;
-	u32 pvh_entry; /* within a segment */
+	u32 pvh_entry;
 	bool is_linux;
 };
 
 bool boot_elf_probe(const u8 *head, size_t len);
 
-/* 0, or -EINVAL or -errno with the reason. */
+/* Of either class. 0, or -EINVAL or -errno with the reason. */
 int boot_elf_parse(struct boot *b, const struct boot_blob *file, struct boot_elf *elf);
+
+/* Adds what is to be loaded, once it is known to lie where it may. 0 or -EINVAL with the reason. */
+int boot_elf_add(struct boot *b, const struct boot_blob *file, const Elf64_Phdr *p,
+		 struct boot_elf *elf);
+
+/* Whether gpa lies in what is loaded. */
+bool boot_elf_holds(const struct boot_elf *elf, u64 gpa);
+
+/* Whether it can be started by its PVH note. 0 or -EINVAL with the reason. */
+int boot_elf_check_pvh(struct boot *b, const struct boot_elf *elf);
 
 /*
  * Takes the zeros at the end of each segment out of its p_filesz, as p_memsz asks for them anyway:
@@ -128,7 +144,10 @@ int boot_elf_parse(struct boot *b, const struct boot_blob *file, struct boot_elf
  */
 void boot_elf_trim(u8 *file, u64 size);
 
-/* Loads a parsed file that has_pvh, and all it is started with. */
+/* Loads the segments and sets kernel_end. 0, or -EINVAL or -errno with the reason. */
+int boot_elf_place(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf);
+
+/* Loads a file that boot_elf_check_pvh() took, and all it is started with. */
 int boot_elf_start(struct boot *b, const struct boot_blob *file, const struct boot_elf *elf);
 
 /* A file that is an ELF by itself. */
@@ -136,11 +155,17 @@ int boot_elf_load(struct boot *b);
 
 /* boot_place.c */
 
-/* Reads the initrd pieces to the top of low RAM, page aligned. 0 or -errno with the reason. */
+/*
+ * Reads the initrd pieces to the top of low RAM: the first page aligned, the others initrd_align. 0 or
+ * -errno with the reason.
+ */
 int boot_place_initrd(struct boot *b);
 
-/* Writes the command line to LAYOUT_CMDLINE. 0 or -EINVAL with the reason. */
-int boot_place_cmdline(struct boot *b);
+/* Where conventional memory ends, and the BIOS's data area used to start. */
+#define BOOT_LOW_END 0x9fc00ull
+
+/* Writes the command line to LAYOUT_CMDLINE; NULL: "". 0 or -EINVAL with the reason. */
+int boot_place_cmdline(struct boot *b, const char *text);
 
 enum boot_map_type { BOOT_MAP_RAM = 1, BOOT_MAP_RESERVED = 2 }; /* as in E820 and PVH */
 
@@ -154,6 +179,10 @@ struct boot_map_entry {
 
 /* The guest physical map as told to the guest, ascending. Returns the number of entries. */
 unsigned boot_map(const struct gmem *mem, struct boot_map_entry map[static BOOT_MAP_MAX]);
+
+/* boot_multiboot.c: whether the first bytes of a file, MULTIBOOT_SEARCH at most, have the header. */
+bool boot_multiboot_probe(const u8 *head, size_t len);
+int boot_multiboot_load(struct boot *b);
 
 /* boot_pvh.c: writes the start info and sets the state of a PVH start at entry. */
 int boot_pvh_start(struct boot *b, u32 entry);

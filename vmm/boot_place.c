@@ -5,22 +5,18 @@
 #include <errno.h>
 #include <string.h>
 
-/* A cpio reader takes zeros between archives, and wants each to start on a multiple of this. */
-#define INITRD_ALIGN 4
-
-/* Where conventional memory ends and the BIOS's data area used to start. */
-#define LOW_RAM_END 0x9fc00ull
 #define LOW_VIDEO 0xa0000ull
 
 /* The size of all pieces with their padding; more than LAYOUT_HOLE where that does not fit. */
-static u64 initrd_total(const struct boot_config *c)
+static u64 initrd_total(const struct boot *b)
 {
+	const struct boot_config *c = b->config;
 	u64 total = 0;
 
 	for (unsigned i = 0; i < c->initrd_count; i++) {
 		if (c->initrd[i].size > LAYOUT_HOLE)
 			return LAYOUT_HOLE + 1;
-		total = ALIGN_UP(total, INITRD_ALIGN) + c->initrd[i].size;
+		total = ALIGN_UP(total, b->initrd_align) + c->initrd[i].size;
 	}
 	return total;
 }
@@ -32,13 +28,14 @@ static int initrd_read(struct boot *b, u8 *to)
 
 	for (unsigned i = 0; i < b->config->initrd_count; i++) {
 		const struct boot_blob *blob = &b->config->initrd[i];
-		u64 start = ALIGN_UP(pos, INITRD_ALIGN);
+		u64 start = ALIGN_UP(pos, b->initrd_align);
 		int err;
 
 		memset(to + pos, 0, start - pos);
 		err = boot_read(blob, 0, to + start, blob->size);
 		if (err)
 			return boot_fail_read(b, err, "its initrd");
+		b->initrd_piece[i] = b->initrd + start;
 		pos = start + blob->size;
 	}
 	return 0;
@@ -51,7 +48,7 @@ int boot_place_initrd(struct boot *b)
 
 	if (b->config->initrd_count > BOOT_INITRD_BLOBS)
 		return boot_fail(b, -EINVAL, "more than %d initrd pieces", BOOT_INITRD_BLOBS);
-	total = initrd_total(b->config);
+	total = initrd_total(b);
 	if (!total)
 		return 0;
 	/* Pages on either side are lost to alignment. */
@@ -67,10 +64,12 @@ int boot_place_initrd(struct boot *b)
 	return initrd_read(b, gmem_range(b->mem, b->initrd, total));
 }
 
-int boot_place_cmdline(struct boot *b)
+int boot_place_cmdline(struct boot *b, const char *text)
 {
-	const char *text = b->config->cmdline ? b->config->cmdline : "";
-	size_t len = strlen(text);
+	size_t len;
+
+	text = text ?: "";
+	len = strlen(text);
 
 	if (len > MIN(b->cmdline_max, LAYOUT_CMDLINE_MAX - 1))
 		return boot_fail(b, -EINVAL,
@@ -85,8 +84,8 @@ int boot_place_cmdline(struct boot *b)
 unsigned boot_map(const struct gmem *mem, struct boot_map_entry map[static BOOT_MAP_MAX])
 {
 	const struct boot_map_entry low[] = {
-		{ 0, LOW_RAM_END, BOOT_MAP_RAM },
-		{ LOW_RAM_END, LOW_VIDEO - LOW_RAM_END, BOOT_MAP_RESERVED },
+		{ 0, BOOT_LOW_END, BOOT_MAP_RAM },
+		{ BOOT_LOW_END, LOW_VIDEO - BOOT_LOW_END, BOOT_MAP_RESERVED },
 		{ LAYOUT_ACPI, LAYOUT_KERNEL - LAYOUT_ACPI, BOOT_MAP_RESERVED },
 	};
 	unsigned n = ARRAY_SIZE(low);

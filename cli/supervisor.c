@@ -168,6 +168,18 @@ static void run_once(struct supervisor *s)
 		judge(s, wait_machine(s));
 }
 
+/* Line by line: of one long line the log would cut the end, which says most. */
+static void log_last_words(const char *text)
+{
+	log_info("the guest's last words:");
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		log_info("%.*s", (int)len, text);
+		text += len + !!text[len];
+	}
+}
+
 /* Says how it ended, on stderr and in --result. The exit status. */
 static int report(const struct config *config, const struct outcome *o)
 {
@@ -181,7 +193,7 @@ static int report(const struct config *config, const struct outcome *o)
 	if (o->text[0])
 		log_error("%s", o->text);
 	if (o->crash[0])
-		log_info("the guest's last words:\n%s", o->crash);
+		log_last_words(o->crash);
 	if (!config->result)
 		return o->status;
 	err = result_write(config->result, &r);

@@ -62,10 +62,9 @@ static int add_initrd(struct machine *m, struct boot_config *boot)
 		if (size <= 0)
 			return machine_fail(m, -EINVAL, "--initrd %s: it is empty",
 					    m->config->initrd);
-		boot->initrd[boot->initrd_count++] =
-			(struct boot_blob){ .fd = m->files->initrd_fd,
-					    .size = (u64)size,
-					    .name = m->config->initrd };
+		boot->initrd[boot->initrd_count++] = (struct boot_blob){
+			.fd = m->files->initrd_fd, .size = (u64)size, .name = m->config->initrd
+		};
 	}
 	return 0;
 }

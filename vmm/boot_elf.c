@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ELF kernels of 32 and 64 bits, and those with a PVH entry (the note Xen calls PHYS32_ENTRY). Read:
- * file header, program headers, notes; what follows the segments (Linux appends relocations) does
- * not matter. 32-bit headers are widened first. ELF-64 Object File Format 1.5, System V ABI
+ * ELF kernels of 32 and 64 bits, and those with a PVH entry (the note Xen calls PHYS32_ENTRY).
+ * Read: file header, program headers, notes; what follows the segments (Linux appends relocations)
+ * does not matter. 32-bit headers are widened first. ELF-64 Object File Format 1.5, System V ABI
  * (generic ELF); Xen's public/elfnote.h.
  */
 #include "vmm/boot_internal.h"
@@ -232,7 +232,7 @@ static int ehdr_read(struct boot *b, const struct boot_blob *file, Elf64_Ehdr *e
 
 int boot_elf_parse(struct boot *b, const struct boot_blob *file, struct boot_elf *elf)
 {
-	Elf64_Ehdr e;
+	Elf64_Ehdr e = { 0 };
 	int err = ehdr_read(b, file, &e);
 
 	*elf = (struct boot_elf){ 0 };

@@ -156,8 +156,8 @@ int boot_elf_load(struct boot *b);
 /* boot_place.c */
 
 /*
- * Reads the initrd pieces to the top of low RAM: the first page aligned, the others initrd_align. 0 or
- * -errno with the reason.
+ * Reads the initrd pieces to the top of low RAM: the first page aligned, the others initrd_align. 0
+ * or -errno with the reason.
  */
 int boot_place_initrd(struct boot *b);
 
@@ -180,7 +180,7 @@ struct boot_map_entry {
 /* The guest physical map as told to the guest, ascending. Returns the number of entries. */
 unsigned boot_map(const struct gmem *mem, struct boot_map_entry map[static BOOT_MAP_MAX]);
 
-/* boot_multiboot.c: whether the first bytes of a file, MULTIBOOT_SEARCH at most, have the header. */
+/* boot_multiboot.c: the head has its first MULTIBOOT_SEARCH bytes. */
 bool boot_multiboot_probe(const u8 *head, size_t len);
 int boot_multiboot_load(struct boot *b);
 

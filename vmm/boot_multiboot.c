@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Multiboot (version 1) kernels: what test kernels and small systems ask their loader for. The header
- * says where the parts of a flat image go, or leaves it to the ELF headers around it. A 64-bit ELF
- * file is loaded like a 32-bit one and entered in the same 32-bit mode, as boot loaders have it; a
- * PVH note in an ELF file, which tells the kernel more, goes before the header.
+ * Multiboot (version 1) kernels: what test kernels and small systems ask their loader for. The
+ * header says where the parts of a flat image go, or leaves it to the ELF headers around it. A
+ * 64-bit ELF file is loaded like a 32-bit one and entered in the same 32-bit mode, as boot loaders
+ * have it; a PVH note in an ELF file, which tells the kernel more, goes before the header.
  *
- * Leaves out: the video mode a kernel may wish for (there is no screen, and the information says so),
- * symbols, drives, APM, the ROM's configuration table.
+ * Leaves out: the video mode a kernel may wish for (there is no screen, and the information says
+ * so), symbols, drives, APM, the ROM's configuration table.
  */
 #include "vmm/boot_internal.h"
 
@@ -232,7 +232,7 @@ static int header_read(struct boot *b, struct multiboot_header *h, u64 *at)
 
 int boot_multiboot_load(struct boot *b)
 {
-	struct multiboot_header h;
+	struct multiboot_header h = { 0 };
 	struct boot_elf elf;
 	u64 at = 0;
 	int err = header_read(b, &h, &at);

@@ -162,16 +162,37 @@ static void guest_end(void *ctx, enum vm_end why, u64 value)
 
 /* ---- Building, bottom layer first ----------------------------------------------------------- */
 
+/* -EINVAL stands for what the user must mend (status 2); what KVM calls invalid is the host's. */
+static int host(int err)
+{
+	return err == -EINVAL ? -EIO : err;
+}
+
+/* A guest that does not see what the VMBus needs leaves its devices alone. */
+static void warn_of_lost_devices(const struct machine *m)
+{
+	const char *lacks = hyperv_vmbus_lacks(m->hv);
+
+	if (lacks && (m->config->disk_count || m->config->nic_count))
+		log_warn("--hyperv-features %s=off: the VMBus needs it; the guest will find neither "
+			 "disks nor network",
+			 lacks);
+}
+
 static int create_vm(struct machine *m)
 {
-	int err = vm_init(&m->vm, m->config->cpus, m->config->memory, m->error, sizeof(m->error));
+	int err = host(vm_init(&m->vm, m->config->cpus, m->config->memory, m->error,
+			       sizeof(m->error)));
 
 	if (err)
 		return err;
 	m->vm.hooks.ctx = m;
 	m->vm.hooks.end = guest_end;
 	m->vm.hooks.thread_start = vcpu_begin;
-	return hyperv_init(&m->hv, &m->vm, &m->config->hyperv, m->error, sizeof(m->error));
+	err = hyperv_init(&m->hv, &m->vm, &m->config->hyperv, m->error, sizeof(m->error));
+	if (!err)
+		warn_of_lost_devices(m);
+	return err;
 }
 
 static void debug_exit(void *ctx, u64 offset, const void *data, unsigned len)
@@ -280,7 +301,7 @@ static int create_vcpus(struct machine *m)
 
 	for (unsigned i = 0; !err && i < m->config->cpus; i++) {
 		*own = *base;
-		cpuid_for_vp(own, i, m->config->cpus);
+		cpuid_for_vp(own, i, m->config->cpus, m->config->hyperv.nested);
 		err = hyperv_cpuid(m->hv, own);
 		if (!err)
 			err = vcpu_init(&m->vm.vcpu[i], &m->vm, i, &own->head);
@@ -338,12 +359,6 @@ static void take_apart(struct machine *m)
 	loop_fini(&m->control);
 }
 
-/* -EINVAL stands for what the user must mend (status 2); what KVM calls invalid is the host's. */
-static int host(int err)
-{
-	return err == -EINVAL ? -EIO : err;
-}
-
 void machine_run(const struct config *config, const struct machine_files *files,
 		 struct outcome *outcome)
 {
@@ -362,7 +377,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	pthread_cond_init(&m->gate.changed, NULL);
 
 	err = host(watch_signals(m)) ?:
-	      host(create_vm(m)) ?:
+	      create_vm(m) ?:
 	      host(add_chipset(m)) ?:
 	      add_debug_exit(m) ?:
 	      add_nics(m) ?:

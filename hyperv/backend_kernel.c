@@ -28,31 +28,9 @@ static const struct backend_msrs shared_msrs[] = {
 	{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL - HV_MSR_CRASH_P0 + 1 },
 };
 
-static int read_limit(struct hyperv *hv)
-{
-	struct cpuid t = { .head.nent = CPUID_ENTRIES_MAX };
-	const struct kvm_cpuid_entry2 *e;
-	int err = kvm_get_supported_hv_cpuid(hv->vm->kvm_fd, &t.head);
-
-	if (err)
-		return err;
-	e = cpuid_find(&t, HV_CPUID_FEATURES, 0);
-	if (e) {
-		hv->limit.privileges = e->eax;
-		hv->limit.privileges_high = e->ebx;
-		hv->limit.features = e->edx;
-	}
-	e = cpuid_find(&t, HV_CPUID_HINTS, 0);
-	if (e) {
-		hv->limit.hints = e->eax;
-		hv->limit.spin_retries = e->ebx;
-	}
-	return 0;
-}
-
 static int kernel_init(struct hyperv *hv, char *error, size_t error_size)
 {
-	int err = read_limit(hv);
+	int err = cpuid_read_limit(hv->vm->kvm_fd, &hv->limit);
 
 	if (err) {
 		snprintf(error, error_size, "KVM_GET_SUPPORTED_HV_CPUID: %s", strerror(-err));

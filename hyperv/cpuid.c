@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The CPUID leaves (TLFS: Feature and Interface Discovery). One row per feature bit: why it is
- * offered, and by which back end. Identity, version and limits are ours on both, so that a guest
- * cannot tell them apart; what KVM is to execute is limited to what it says it can
- * (KVM_GET_SUPPORTED_HV_CPUID), as releases differ.
+ * The CPUID leaves (TLFS: Feature and Interface Discovery). Identity, version and limits are ours
+ * on both back ends, so that a guest cannot tell them apart; the feature bits come from features.c.
  *
- * Bits without a row are not offered. Of those KVM knows, on purpose: debugging, reenlightenment
- * (its place is migration), "no core sharing" (our VPs are not pinned), enlightened VMCS (no nested
- * virtualization).
+ * HV_CPUID_HARDWARE names the hardware that helps the hypervisor. It stays zero: KVM does not say
+ * what it uses, and no guest relies on it.
  */
 #include "hyperv/internal.h"
 
 #include <string.h>
+
+#include "vmm/kvm.h"
 
 /* Windows Server 2022. */
 #define VERSION_BUILD 20348u
@@ -19,88 +18,38 @@
 
 #define LOGICAL_PROCESSORS_MAX 64u
 
-enum word { PRIVILEGES, PRIVILEGES_HIGH, FEATURES, HINTS, WORDS };
-
-enum giver {
-	OURS = 1, /* the shared core, on both back ends */
-	USER = 2, /* the shared core, on the user back end */
-	KVM = 4, /* KVM, on the kernel back end, where it can */
-	BOTH = USER | KVM,
-};
-
-static const struct row {
-	enum word word;
-	u32 bit;
-	enum giver giver;
-	bool invariant_tsc; /* only on a processor that has one */
-	const char *reason;
-} rows[] = {
-	{ PRIVILEGES, HV_ACCESS_VP_RUNTIME, BOTH, false, "a clock read, no state" },
-	{ PRIVILEGES, HV_ACCESS_TIME_REF_COUNT, BOTH, false, "Linux needs it to accept Hyper-V" },
-	{ PRIVILEGES, HV_ACCESS_SYNIC, BOTH, false, "the VMBus stands on it" },
-	{ PRIVILEGES, HV_ACCESS_STIMERS, KVM, false,
-	  "in the kernel they beat the APIC timer; from user space the TSC deadline beats them" },
-	{ PRIVILEGES, HV_ACCESS_APIC_MSRS, KVM, false, "an exit each from user space" },
-	{ PRIVILEGES, HV_ACCESS_HYPERCALL_MSRS, BOTH, false, "every hypercall needs them" },
-	{ PRIVILEGES, HV_ACCESS_VP_INDEX, BOTH, false, "the VMBus names VPs by it" },
-	{ PRIVILEGES, HV_ACCESS_RESET, OURS, false, "a reboot that needs no chipset" },
-	{ PRIVILEGES, HV_ACCESS_REFERENCE_TSC, BOTH, false, "a clock without exits" },
-	{ PRIVILEGES, HV_ACCESS_FREQUENCIES, BOTH, false, "no calibration at boot" },
-	{ PRIVILEGES, HV_ACCESS_TSC_INVARIANT, BOTH, true, "the guest may trust its TSC" },
-	{ PRIVILEGES_HIGH, HV_POST_MESSAGES, BOTH, false, "the VMBus's control messages" },
-	{ PRIVILEGES_HIGH, HV_SIGNAL_EVENTS, BOTH, false, "the VMBus's doorbells" },
-	{ FEATURES, HV_FEATURE_XMM_INPUT, KVM, false, "flushes without a memory page" },
-	{ FEATURES, HV_FEATURE_FREQUENCY_MSRS, BOTH, false, "goes with HV_ACCESS_FREQUENCIES" },
-	{ FEATURES, HV_FEATURE_CRASH_MSRS, OURS, false, "a panic ends the run with its reason" },
-	{ FEATURES, HV_FEATURE_DIRECT_STIMERS, KVM, false, "a timer interrupt without a message" },
-	{ HINTS, HV_HINT_REMOTE_TLB_FLUSH, KVM, false, "one call for many IPIs" },
-	{ HINTS, HV_HINT_APIC_MSRS, KVM, false, "cheaper than emulated MMIO" },
-	{ HINTS, HV_HINT_RELAXED_TIMING, OURS, false, "a host may preempt us for long" },
-	{ HINTS, HV_HINT_NO_AUTO_EOI, OURS, false, "AutoEOI forbids posted interrupts" },
-	{ HINTS, HV_HINT_CLUSTER_IPI, KVM, false, "one call for many IPIs" },
-	{ HINTS, HV_HINT_EX_PROCESSOR_MASKS, KVM, false, "flushes and IPIs beyond 64 VPs" },
-};
-
-static u32 limit_of(const struct cpuid_features *f, enum word word)
+int cpuid_read_limit(int kvm_fd, struct cpuid_features *limit)
 {
-	const u32 words[WORDS] = { f->privileges, f->privileges_high, f->features, f->hints };
+	struct cpuid t = { .head.nent = CPUID_ENTRIES_MAX };
+	const struct kvm_cpuid_entry2 *e;
+	int err = kvm_get_supported_hv_cpuid(kvm_fd, &t.head);
 
-	return words[word];
-}
-
-static bool row_offered(const struct row *r, enum hyperv_choice backend,
-			const struct cpuid_features *limit, bool invariant_tsc)
-{
-	if (r->invariant_tsc && !invariant_tsc)
-		return false;
-	if (r->giver & OURS)
-		return true;
-	if (backend == HYPERV_USER)
-		return r->giver & USER;
-	return r->giver & KVM && limit_of(limit, r->word) & r->bit;
-}
-
-struct cpuid_features cpuid_policy(enum hyperv_choice backend, const struct cpuid_features *limit,
-				   bool invariant_tsc)
-{
-	u32 words[WORDS] = { 0 };
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (row_offered(&rows[i], backend, limit, invariant_tsc))
-			words[rows[i].word] |= rows[i].bit;
+	*limit = (struct cpuid_features){ 0 };
+	if (err)
+		return err;
+	e = cpuid_find(&t, HV_CPUID_FEATURES, 0);
+	if (e) {
+		limit->privileges = e->eax;
+		limit->privileges_high = e->ebx;
+		limit->features = e->edx;
 	}
-	return (struct cpuid_features){ .privileges = words[PRIVILEGES],
-					.privileges_high = words[PRIVILEGES_HIGH],
-					.features = words[FEATURES],
-					.hints = words[HINTS],
-					.spin_retries = backend == HYPERV_USER
-								? HV_SPIN_NEVER_NOTIFY
-								: limit->spin_retries };
+	e = cpuid_find(&t, HV_CPUID_HINTS, 0);
+	if (e) {
+		limit->hints = e->eax;
+		limit->spin_retries = e->ebx;
+	}
+	e = cpuid_find(&t, HV_CPUID_NESTED, 0);
+	if (e) {
+		limit->nested = e->eax;
+		limit->nested_vmcs = e->ebx;
+	}
+	return 0;
 }
 
-static struct kvm_cpuid_entry2 vendor_leaf(void)
+/* A leaf that names us, and the last of its range. */
+static struct kvm_cpuid_entry2 vendor_leaf(u32 function, u32 last)
 {
-	struct kvm_cpuid_entry2 e = { .function = HV_CPUID_VENDOR, .eax = HV_CPUID_LAST };
+	struct kvm_cpuid_entry2 e = { .function = function, .eax = last };
 	u32 text[3];
 
 	memcpy(text, HV_VENDOR, sizeof(text));
@@ -110,26 +59,60 @@ static struct kvm_cpuid_entry2 vendor_leaf(void)
 	return e;
 }
 
-int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_max)
+static int add(struct cpuid *t, const struct kvm_cpuid_entry2 *leaves, size_t count)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < count; i++)
+		err = cpuid_set(t, &leaves[i]);
+	return err;
+}
+
+static int add_stack_leaves(struct cpuid *t)
 {
 	const struct kvm_cpuid_entry2 leaves[] = {
-		vendor_leaf(),
+		vendor_leaf(HV_CPUID_STACK_VENDOR, HV_CPUID_STACK_PROPERTIES),
+		{ .function = HV_CPUID_STACK_INTERFACE, .eax = HV_STACK_INTERFACE },
+		{ .function = HV_CPUID_STACK_PROPERTIES, .eax = HV_STACK_DEBUG_DEVICE },
+	};
+
+	return add(t, leaves, ARRAY_SIZE(leaves));
+}
+
+/* Bits of a physical address, as the processor itself says. */
+static u32 address_bits(struct cpuid *t)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(t, 0x80000008, 0);
+
+	return e ? e->eax & 0x7f : 0;
+}
+
+int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_max)
+{
+	const bool debugging = f->features & HV_FEATURE_DEBUG_MSRS;
+	const struct kvm_cpuid_entry2 leaves[] = {
+		vendor_leaf(HV_CPUID_VENDOR, debugging ? HV_CPUID_STACK_PROPERTIES : HV_CPUID_LAST),
 		{ .function = HV_CPUID_INTERFACE, .eax = HV_INTERFACE },
 		{ .function = HV_CPUID_VERSION, .eax = VERSION_BUILD, .ebx = VERSION_MAJOR_MINOR },
 		{ .function = HV_CPUID_FEATURES,
 		  .eax = f->privileges,
 		  .ebx = f->privileges_high,
 		  .edx = f->features },
-		{ .function = HV_CPUID_HINTS, .eax = f->hints, .ebx = f->spin_retries },
+		{ .function = HV_CPUID_HINTS,
+		  .eax = f->hints,
+		  .ebx = f->spin_retries,
+		  .ecx = address_bits(t) },
 		{ .function = HV_CPUID_LIMITS, .eax = vps_max, .ebx = LOGICAL_PROCESSORS_MAX },
+		/* These say nothing, but must be there up to the last one named. */
+		{ .function = HV_CPUID_HARDWARE },
+		{ .function = HV_CPUID_HARDWARE + 1 },
+		{ .function = HV_CPUID_HARDWARE + 2 },
+		{ .function = HV_CPUID_HARDWARE + 3 },
+		{ .function = HV_CPUID_NESTED, .eax = f->nested, .ebx = f->nested_vmcs },
 	};
-	int err = 0;
+	int err;
 
-	cpuid_remove(t, HV_CPUID_VENDOR, HV_CPUID_LAST);
-	for (size_t i = 0; !err && i < ARRAY_SIZE(leaves); i++)
-		err = cpuid_set(t, &leaves[i]);
-	/* The rest say nothing, but must be there up to the last one named. */
-	for (u32 leaf = HV_CPUID_HARDWARE; !err && leaf <= HV_CPUID_LAST; leaf++)
-		err = cpuid_set(t, &(struct kvm_cpuid_entry2){ .function = leaf });
-	return err;
+	cpuid_remove(t, HV_CPUID_VENDOR, HV_CPUID_STACK_PROPERTIES);
+	err = add(t, leaves, ARRAY_SIZE(leaves));
+	return err || !debugging ? err : add_stack_leaves(t);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
@@ -15,8 +16,10 @@
 /* The SINT every guest uses for the VMBus; others get their interrupt when they are first used. */
 #define SINT_VMBUS 2
 
-/* CPUID 0x80000007 EDX. */
-#define INVARIANT_TSC (1u << 8)
+/* As firmware sets it for nested virtualization on Intel (SDM vol. 3, "Enabling VMX Operation"). */
+#define MSR_IA32_FEATURE_CONTROL 0x3a
+#define FEATURE_CONTROL_LOCKED 0x1
+#define FEATURE_CONTROL_VMX 0x4
 
 /* ---- What the host has ------------------------------------------------------------------------- */
 
@@ -73,6 +76,58 @@ enum hyperv_choice hyperv_best(int kvm_fd)
 	if (!need_missing(kvm_fd, HYPERV_KERNEL))
 		return HYPERV_KERNEL;
 	return need_missing(kvm_fd, HYPERV_USER) ? HYPERV_AUTO : HYPERV_USER;
+}
+
+/* ---- What a guest is offered -------------------------------------------------------------------- */
+
+/* Reads what the processor and its KVM have into *host. 0 or -errno. */
+static int look_at_processor(struct feature_host *host, int kvm_fd, bool *vmx)
+{
+	struct cpuid *t = malloc(sizeof(*t));
+	int err = t ? cpuid_supported(kvm_fd, t) : -ENOMEM;
+
+	if (!err) {
+		*vmx = cpuid_has_vmx(t);
+		host->nested = *vmx || cpuid_has_svm(t);
+		host->invariant_tsc = cpuid_has_invariant_tsc(t);
+	}
+	free(t);
+	return err;
+}
+
+unsigned hyperv_features(int kvm_fd, struct hyperv_feature *row, unsigned max)
+{
+	struct feature_host kernel = { .backend = HYPERV_AUTO }, user;
+	bool vmx;
+
+	if (look_at_processor(&kernel, kvm_fd, &vmx))
+		return 0;
+	user = kernel;
+	if (!need_missing(kvm_fd, HYPERV_KERNEL) && !cpuid_read_limit(kvm_fd, &kernel.limit))
+		kernel.backend = HYPERV_KERNEL;
+	if (!need_missing(kvm_fd, HYPERV_USER))
+		user.backend = HYPERV_USER;
+	return features_describe(&kernel, &user, row, max);
+}
+
+/* Settles hv->offered. 0, -EINVAL for what the user must mend, or another -errno. */
+static int settle_features(struct hyperv *hv, char *error, size_t size)
+{
+	struct feature_host host = { .backend = hv->backend->id, .limit = hv->limit };
+	int err = look_at_processor(&host, hv->vm->kvm_fd, &hv->vmx);
+
+	if (err) {
+		snprintf(error, size, "KVM does not tell what it supports: %s", strerror(-err));
+		return err == -EINVAL ? -EIO : err;
+	}
+	if (hv->config.nested && !host.nested) {
+		snprintf(error, size,
+			 "--nested: this host's KVM shows a guest neither VMX nor SVM; load "
+			 "kvm_intel or kvm_amd with nested=1, or leave the option out");
+		return -EINVAL;
+	}
+	host.nested = hv->config.nested;
+	return features_offer(&hv->offered, &host, &hv->config.switches, error, size);
 }
 
 /* ---- The VM's hooks ---------------------------------------------------------------------------- */
@@ -150,12 +205,23 @@ static const struct hyperv_backend *backend_choose(int kvm_fd, enum hyperv_choic
 	return NULL;
 }
 
+/* KVM's own -EINVAL is the host's failure, not the user's. */
+static int init_backend(struct hyperv *hv, char *error, size_t size)
+{
+	char why[128] = "";
+	int err = hv->backend->init(hv, why, sizeof(why));
+
+	if (err)
+		snprintf(error, size, "cannot set up the %s Hyper-V back end: %s",
+			 hv->backend->name, why);
+	return err == -EINVAL ? -EIO : err;
+}
+
 int hyperv_init(struct hyperv **result, struct vm *vm, const struct hyperv_config *config,
 		char *error, size_t error_size)
 {
 	const struct hyperv_backend *backend =
 		backend_choose(vm->kvm_fd, config->choice, error, error_size);
-	char why[128] = "out of memory";
 	struct hyperv *hv;
 	int err;
 
@@ -164,14 +230,15 @@ int hyperv_init(struct hyperv **result, struct vm *vm, const struct hyperv_confi
 		return -ENOTSUP;
 	hv = calloc(1, sizeof(*hv));
 	err = hv ? hyperv_setup(hv, &vm->mem, backend, vm->cpu_count) : -ENOMEM;
-	if (!err) {
-		hv->vm = vm;
-		hv->config = *config;
-		err = backend->init(hv, why, sizeof(why));
-	}
 	if (err) {
-		snprintf(error, error_size, "cannot set up the %s Hyper-V back end: %s",
-			 backend->name, why);
+		snprintf(error, error_size, "out of memory");
+		hyperv_fini(hv);
+		return err;
+	}
+	hv->vm = vm;
+	hv->config = *config;
+	err = init_backend(hv, error, error_size) ?: settle_features(hv, error, error_size);
+	if (err) {
 		hyperv_fini(hv);
 		return err;
 	}
@@ -193,13 +260,30 @@ const char *hyperv_backend_name(const struct hyperv *hv)
 	return hv->backend->name;
 }
 
+const char *hyperv_vmbus_lacks(const struct hyperv *hv)
+{
+	return features_vmbus_lacks(&hv->offered);
+}
+
 int hyperv_cpuid(struct hyperv *hv, struct cpuid *t)
 {
-	const struct kvm_cpuid_entry2 *power = cpuid_find(t, 0x80000007, 0);
-
-	hv->offered =
-		cpuid_policy(hv->backend->id, &hv->limit, power && power->edx & INVARIANT_TSC);
+	if (features_hide_invariant_tsc(&hv->config.switches))
+		cpuid_hide_invariant_tsc(t);
 	return cpuid_add_leaves(t, &hv->offered, LAYOUT_CPUS_MAX);
+}
+
+static int init_nested(const struct hyperv *hv, struct vcpu *vcpu)
+{
+	u16 version;
+	int err = 0;
+
+	if (hv->vmx)
+		err = vcpu_set_msr(vcpu, MSR_IA32_FEATURE_CONTROL,
+				   FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
+	if (!err && hv->offered.hints & HV_HINT_ENLIGHTENED_VMCS)
+		err = kvm_enable_cap(vcpu->fd, KVM_CAP_HYPERV_ENLIGHTENED_VMCS,
+				     (u64)(uintptr_t)&version);
+	return err;
 }
 
 int hyperv_vp_init(struct hyperv *hv, struct vcpu *vcpu)
@@ -209,6 +293,8 @@ int hyperv_vp_init(struct hyperv *hv, struct vcpu *vcpu)
 
 	vp->vcpu = vcpu;
 	err = hv->backend->vp_init(vp);
+	if (!err && hv->config.nested)
+		err = init_nested(hv, vcpu);
 	return err ? err : synic_prepare_sint(vp, SINT_VMBUS);
 }
 

@@ -32,7 +32,10 @@ struct hyperv_crash {
 
 struct hyperv;
 
-/* Features by name that are not to be as the policy has them: a bit a name. Zeroed: none. */
+/*
+ * Features by name that are not to be as the policy has them: a bit a name. What one switched on
+ * needs is switched on with it; what needs one switched off is not offered. Zeroed: none.
+ */
 struct hyperv_switches {
 	u64 on, off;
 };
@@ -63,7 +66,16 @@ void hyperv_fini(struct hyperv *hv);
 /* "kernel" or "user". */
 const char *hyperv_backend_name(const struct hyperv *hv);
 
-/* Adds the Hyper-V leaves to a VP's table (after cpuid_for_vp()). 0 or -ENOSPC. */
+/*
+ * The name of a feature that the VMBus needs and this guest is not offered, since the user switched
+ * it off; NULL: it has all.
+ */
+const char *hyperv_vmbus_lacks(const struct hyperv *hv);
+
+/*
+ * Adds the Hyper-V leaves to a VP's table (after cpuid_for_vp()), and takes the invariant TSC out of
+ * it where it was switched off. 0 or -ENOSPC.
+ */
 int hyperv_cpuid(struct hyperv *hv, struct cpuid *t);
 
 /* Prepares one VP after its vcpu_init(). 0 or -errno. */
@@ -85,6 +97,27 @@ struct hyperv_need {
 
 /* Fills row[0..max), returns how many; kvm_fd is an open /dev/kvm. */
 unsigned hyperv_needs(int kvm_fd, struct hyperv_need *row, unsigned max);
+
+/* The features that `--hyperv-features` knows, and what the back ends make of them on this host. */
+enum hyperv_offer {
+	HYPERV_NOT_GIVEN, /* the back end cannot */
+	HYPERV_ON_REQUEST, /* off unless switched on */
+	HYPERV_BY_DEFAULT, /* on unless switched off */
+};
+
+#define HYPERV_FEATURES_MAX 64
+
+struct hyperv_feature {
+	const char *name;
+	const char *reason; /* of the defaults, or what it is, a few words */
+	enum hyperv_offer kernel, user;
+};
+
+/*
+ * Fills row[0..max), returns how many; kvm_fd is an open /dev/kvm. Nested virtualization's features
+ * are told as with --nested.
+ */
+unsigned hyperv_features(int kvm_fd, struct hyperv_feature *row, unsigned max);
 
 /* The back end HYPERV_AUTO would take on this host, or HYPERV_AUTO itself where neither can work. */
 enum hyperv_choice hyperv_best(int kvm_fd);

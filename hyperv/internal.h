@@ -132,13 +132,20 @@ struct hyperv {
 	const struct gmem *mem;
 	const struct hyperv_backend *backend;
 	struct hyperv_config config;
-	struct cpuid_features limit; /* what the back end can give */
+	struct cpuid_features limit; /* what KVM says it can execute; the kernel back end's */
 	struct cpuid_features offered;
 	struct hyperv_vp *vp;
 	unsigned vp_count;
 	void (*slot_free)(void *ctx, u32 vp_index, u32 sint);
 	void *slot_free_ctx;
 	struct ports ports;
+	u32 nested; /* HV_CPUID_NESTED EAX */
+	u32 nested_vmcs; /* EBX: enlightened VMCS fields */
+};
+
+/* The synthetic debugger's registers. Of no effect: nobody is attached. */
+struct syndbg {
+	u64 control, status, send, receive, pending, options;
 	struct time_source time;
 
 	pthread_mutex_t lock; /* of what follows */
@@ -148,6 +155,7 @@ struct hyperv {
 	struct hyperv_crash crash;
 
 	struct log_guest bad_msr, bad_hypercall, auto_eoi;
+	bool vmx; /* the guest gets Intel's nested virtualization */
 };
 
 /* ---- partition.c: the above without any VM behind it, for hyperv_init() and tests ---------------- */
@@ -157,16 +165,43 @@ int hyperv_setup(struct hyperv *hv, const struct gmem *mem, const struct hyperv_
 		 unsigned vp_count);
 void hyperv_teardown(struct hyperv *hv);
 
-/* ---- cpuid.c ------------------------------------------------------------------------------------- */
+/* ---- features.c: which features there are, and which of them a guest is offered -------------------- */
+
+/* What a back end stands on. */
+struct feature_host {
+	enum hyperv_choice backend; /* AUTO: none, which cannot give anything */
+	struct cpuid_features limit; /* what KVM says it can execute; of no interest to USER */
+	bool invariant_tsc; /* the processor has one */
+	bool nested; /* the guest gets VMX or SVM */
+};
 
 /*
- * What the policy offers on a back end (enum hyperv_choice, not AUTO) that can give `limit`, on a
- * processor with or without an invariant TSC. Pure.
+ * The policy: what a guest is offered on host, with the user's switches. 0, or -EINVAL with a
+ * sentence in error for a feature that cannot be switched on here. Pure.
+	struct syndbg syndbg;
  */
-struct cpuid_features cpuid_policy(enum hyperv_choice backend, const struct cpuid_features *limit,
-				   bool invariant_tsc);
+int features_offer(struct cpuid_features *offered, const struct feature_host *host,
+		   const struct hyperv_switches *s, char *error, size_t error_size);
 
-/* Appends the leaves HV_CPUID_VENDOR to HV_CPUID_LAST. 0 or -ENOSPC. Pure. */
+/* One row for each feature: row->kernel and row->user as those hosts give it. Pure. */
+unsigned features_describe(const struct feature_host *kernel, const struct feature_host *user,
+			   struct hyperv_feature *row, unsigned max);
+
+/* The name of a feature that the VMBus needs and offered lacks, or NULL. Pure. */
+const char *features_vmbus_lacks(const struct cpuid_features *offered);
+
+/* Whether the user switched the invariant TSC off. */
+bool features_hide_invariant_tsc(const struct hyperv_switches *s);
+
+/* ---- cpuid.c: the leaves ------------------------------------------------------------------------------ */
+
+/* Reads what KVM says it can execute (KVM_GET_SUPPORTED_HV_CPUID). 0 or -errno. */
+int cpuid_read_limit(int kvm_fd, struct cpuid_features *limit);
+
+/*
+ * Replaces the leaves HV_CPUID_VENDOR to HV_CPUID_LAST, and those of the virtualization stack where
+ * debugging is offered. 0 or -ENOSPC. Pure.
+ */
 int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_max);
 
 /* ---- msr.c: what each synthetic MSR means. True: done; false: #GP ----------------------------------- */
@@ -187,6 +222,11 @@ u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
 /* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
 void hypercall_page_fill_user(u8 page[static 4096]);
 void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
+/* ---- syndbg.c: synthetic debugging with no debugger attached ------------------------------------------ */
+
+bool syndbg_read(struct hyperv_vp *vp, u32 msr, u64 *value);
+bool syndbg_write(struct hyperv_vp *vp, u32 msr, u64 value);
+
 /* vm_hooks.out32 for those pages. True: it was theirs. vCPU thread. */
 bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value);
 

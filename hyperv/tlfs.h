@@ -23,9 +23,15 @@
 #define HV_CPUID_HARDWARE 0x40000006u
 #define HV_CPUID_NESTED 0x4000000au
 #define HV_CPUID_LAST HV_CPUID_NESTED
+/* The virtualization stack's own leaves, there with synthetic debugging only. */
+#define HV_CPUID_STACK_VENDOR 0x40000080u
+#define HV_CPUID_STACK_INTERFACE 0x40000081u
+#define HV_CPUID_STACK_PROPERTIES 0x40000082u
 
 #define HV_VENDOR "Microsoft Hv"
 #define HV_INTERFACE 0x31237648u /* "Hv#1" */
+#define HV_STACK_INTERFACE 0x31235356u /* "VS#1" */
+#define HV_STACK_DEBUG_DEVICE (1u << 1) /* HV_CPUID_STACK_PROPERTIES EAX */
 
 /* HV_CPUID_FEATURES EAX and EBX: the partition's privilege mask (HV_PARTITION_PRIVILEGE_MASK). */
 #define HV_ACCESS_VP_RUNTIME (1u << 0)
@@ -37,15 +43,24 @@
 #define HV_ACCESS_VP_INDEX (1u << 6)
 #define HV_ACCESS_RESET (1u << 7)
 #define HV_ACCESS_REFERENCE_TSC (1u << 9)
+#define HV_ACCESS_GUEST_IDLE (1u << 10)
 #define HV_ACCESS_FREQUENCIES (1u << 11)
+#define HV_ACCESS_DEBUG_MSRS (1u << 12)
+#define HV_ACCESS_REENLIGHTENMENT (1u << 13)
 #define HV_ACCESS_TSC_INVARIANT (1u << 15)
 #define HV_POST_MESSAGES (1u << 4) /* EBX */
 #define HV_SIGNAL_EVENTS (1u << 5) /* EBX */
+#define HV_ACCESS_VP_REGISTERS (1u << 17) /* EBX */
+#define HV_EXTENDED_HYPERCALLS (1u << 20) /* EBX */
 
 /* HV_CPUID_FEATURES EDX. */
+#define HV_FEATURE_DEBUGGING (1u << 1)
 #define HV_FEATURE_XMM_INPUT (1u << 4)
+#define HV_FEATURE_GUEST_IDLE (1u << 5)
 #define HV_FEATURE_FREQUENCY_MSRS (1u << 8)
 #define HV_FEATURE_CRASH_MSRS (1u << 10)
+#define HV_FEATURE_DEBUG_MSRS (1u << 11)
+#define HV_FEATURE_EXTENDED_GVA_RANGES (1u << 14)
 #define HV_FEATURE_DIRECT_STIMERS (1u << 19)
 
 /* HV_CPUID_HINTS EAX. EBX: spin-lock retries before HvCallNotifyLongSpinWait. */
@@ -55,7 +70,16 @@
 #define HV_HINT_NO_AUTO_EOI (1u << 9)
 #define HV_HINT_CLUSTER_IPI (1u << 10)
 #define HV_HINT_EX_PROCESSOR_MASKS (1u << 11)
+#define HV_HINT_ENLIGHTENED_VMCS (1u << 14)
+#define HV_HINT_NO_CORE_SHARING (1u << 18)
+#define HV_SPIN_RETRIES 0xfffu
 #define HV_SPIN_NEVER_NOTIFY 0xffffffffu
+/* HV_CPUID_HINTS ECX 6:0: bits of a physical address. */
+
+/* HV_CPUID_NESTED EAX. 15:0 is the range of enlightened VMCS versions. */
+#define HV_NESTED_VMCS_VERSIONS 0xffffu
+#define HV_NESTED_DIRECT_FLUSH (1u << 17)
+#define HV_NESTED_MSR_BITMAP (1u << 19)
 
 /* ---- Synthetic MSRs. TLFS: appendix "Hypervisor Synthetic MSRs" ------------------------------- */
 
@@ -84,6 +108,13 @@
 #define HV_MSR_SINT15 0x4000009fu
 #define HV_MSR_STIMER0_CONFIG 0x400000b0u
 #define HV_MSR_STIMER3_COUNT 0x400000b7u
+#define HV_MSR_SYNDBG_CONTROL 0x400000f1u
+#define HV_MSR_SYNDBG_STATUS 0x400000f2u
+#define HV_MSR_SYNDBG_SEND_BUFFER 0x400000f3u
+#define HV_MSR_SYNDBG_RECV_BUFFER 0x400000f4u
+#define HV_MSR_SYNDBG_PENDING_BUFFER 0x400000f5u
+#define HV_MSR_SYNDBG_OPTIONS 0x400000ffu
+#define HV_MSR_GUEST_IDLE 0x400000f0u
 #define HV_MSR_CRASH_P0 0x40000100u
 #define HV_MSR_CRASH_P4 0x40000104u
 #define HV_MSR_CRASH_CTL 0x40000105u

@@ -40,6 +40,7 @@ $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
 	hyperv/time.c vmm/memory.c base/log.c
 $(eval $(call unit_test,hyperv/cpuid_test,hyperv/cpuid.c vmm/cpuid.c vmm/kvm.c))
+$(eval $(call unit_test,hyperv/features_test,hyperv/features.c))
 $(eval $(call unit_test,hyperv/time_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))

@@ -17,6 +17,11 @@
 #define EXT1_ECX_CMP_LEGACY (1u << 1)
 #define EXT1_ECX_SVM (1u << 2)
 #define EXT1_ECX_TOPOLOGY (1u << 22)
+#define POWER_EDX_INVARIANT_TSC (1u << 8)
+
+#define LEAF_EXT1 0x80000001
+#define LEAF_POWER 0x80000007
+#define LEAF_SVM 0x8000000a
 
 #define TOPOLOGY_SMT 1u
 #define TOPOLOGY_CORE 2u
@@ -64,6 +69,47 @@ void cpuid_remove(struct cpuid *t, u32 first, u32 last)
 	t->head.nent = kept;
 }
 
+bool cpuid_has_vmx(struct cpuid *t)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(t, 1, 0);
+
+	return e && e->ecx & LEAF1_ECX_VMX;
+}
+
+bool cpuid_has_svm(struct cpuid *t)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(t, LEAF_EXT1, 0);
+
+	return e && e->ecx & EXT1_ECX_SVM;
+}
+
+bool cpuid_has_invariant_tsc(struct cpuid *t)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(t, LEAF_POWER, 0);
+
+	return e && e->edx & POWER_EDX_INVARIANT_TSC;
+}
+
+void cpuid_hide_invariant_tsc(struct cpuid *t)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(t, LEAF_POWER, 0);
+
+	if (e)
+		e->edx &= ~POWER_EDX_INVARIANT_TSC;
+}
+
+static void hide_virtualization(struct cpuid *t)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(t, 1, 0);
+
+	if (e)
+		e->ecx &= ~LEAF1_ECX_VMX;
+	e = cpuid_find(t, LEAF_EXT1, 0);
+	if (e)
+		e->ecx &= ~EXT1_ECX_SVM;
+	cpuid_remove(t, LEAF_SVM, LEAF_SVM);
+}
+
 /* Bits an APIC id needs for cpus processors. */
 static u32 apic_id_bits(u32 cpus)
 {
@@ -80,17 +126,16 @@ static void edit_features(struct cpuid *t, u32 index, u32 cpus)
 
 	if (e) {
 		e->ebx = (e->ebx & 0xffff) | (1u << apic_id_bits(cpus)) << 16 | index << 24;
-		e->ecx &= ~(LEAF1_ECX_MONITOR | LEAF1_ECX_VMX);
+		e->ecx &= ~LEAF1_ECX_MONITOR;
 		e->ecx |= LEAF1_ECX_HYPERVISOR | LEAF1_ECX_TSC_DEADLINE;
 		e->edx = cpus > 1 ? e->edx | LEAF1_EDX_HTT : e->edx & ~LEAF1_EDX_HTT;
 	}
-	e = cpuid_find(t, 0x80000001, 0);
+	e = cpuid_find(t, LEAF_EXT1, 0);
 	if (e) {
-		e->ecx &= ~(EXT1_ECX_SVM | EXT1_ECX_CMP_LEGACY);
+		e->ecx &= ~EXT1_ECX_CMP_LEGACY;
 		if (cpus > 1)
 			e->ecx |= EXT1_ECX_CMP_LEGACY & (e->ecx & EXT1_ECX_TOPOLOGY ? ~0u : 0);
 	}
-	cpuid_remove(t, 0x8000000a, 0x8000000a); /* SVM */
 	cpuid_remove(t, 5, 5); /* MONITOR */
 }
 
@@ -148,9 +193,11 @@ static void edit_amd_topology(struct cpuid *t, u32 index, u32 cpus)
 	}
 }
 
-void cpuid_for_vp(struct cpuid *t, u32 index, u32 cpus)
+void cpuid_for_vp(struct cpuid *t, u32 index, u32 cpus, bool nested)
 {
 	cpuid_remove(t, 0x40000000, 0x4fffffff);
+	if (!nested)
+		hide_virtualization(t);
 	edit_features(t, index, cpus);
 	edit_caches(t, cpus);
 	edit_topology(t, 0xb, index, cpus);

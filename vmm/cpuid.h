@@ -29,11 +29,18 @@ int cpuid_set(struct cpuid *t, const struct kvm_cpuid_entry2 *e);
 /* Removes all entries of functions first to last. */
 void cpuid_remove(struct cpuid *t, u32 first, u32 last);
 
+/* Whether the table shows Intel's or AMD's hardware virtualization, an invariant TSC. */
+bool cpuid_has_vmx(struct cpuid *t);
+bool cpuid_has_svm(struct cpuid *t);
+bool cpuid_has_invariant_tsc(struct cpuid *t);
+
+void cpuid_hide_invariant_tsc(struct cpuid *t);
+
 /*
  * Edits a supported table into that of VP index of cpus: APIC id and topology leaves, hypervisor
- * bit set, VMX/SVM and KVM's own leaves hidden, TSC deadline timer kept, what our machine lacks
- * (e.g. MWAIT) hidden.
+ * bit set, KVM's own leaves hidden, VMX and SVM too unless they are the guest's (nested), TSC
+ * deadline timer kept, what our machine lacks (e.g. MWAIT) hidden.
  */
-void cpuid_for_vp(struct cpuid *t, u32 index, u32 cpus);
+void cpuid_for_vp(struct cpuid *t, u32 index, u32 cpus, bool nested);
 
 #endif

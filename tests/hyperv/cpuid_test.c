@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What the leaves say. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -7,93 +9,102 @@
 
 #include "hyperv/internal.h"
 
-/* What Linux 6.1's KVM says (KVM_GET_SUPPORTED_HV_CPUID). */
-static const struct cpuid_features linux_6_1 = { .privileges = 0x2aff,
-						 .privileges_high = 0x830,
-						 .features = 0x80d12,
-						 .hints = 0x40e2c,
-						 .spin_retries = 0xfff };
-static const struct cpuid_features nothing;
+static const struct cpuid_features some = { .privileges = 0x2e7f,
+					    .privileges_high = 0x120030,
+					    .features = 0x510,
+					    .hints = 0x220,
+					    .spin_retries = 0xfff };
 
-static void kernel_offers_what_kvm_can_do(void **state)
+static void check_name(const struct kvm_cpuid_entry2 *e)
 {
-	struct cpuid_features f = cpuid_policy(HYPERV_KERNEL, &linux_6_1, false);
+	char name[13] = "";
 
-	(void)state;
-	assert_int_equal(f.privileges, 0x0aff); /* no reenlightenment */
-	assert_int_equal(f.privileges_high, HV_POST_MESSAGES | HV_SIGNAL_EVENTS);
-	assert_int_equal(f.features, HV_FEATURE_XMM_INPUT | HV_FEATURE_FREQUENCY_MSRS |
-					     HV_FEATURE_CRASH_MSRS | HV_FEATURE_DIRECT_STIMERS);
-	assert_int_equal(f.hints, 0xe2c);
-	assert_int_equal(f.spin_retries, 0xfff);
+	memcpy(name, &e->ebx, 4);
+	memcpy(name + 4, &e->ecx, 4);
+	memcpy(name + 8, &e->edx, 4);
+	assert_string_equal(name, "Microsoft Hv");
 }
 
-static void kernel_offers_nothing_kvm_lacks(void **state)
+static void expect(struct cpuid *t, u32 leaf, u32 eax, u32 ebx, u32 ecx, u32 edx)
 {
-	struct cpuid_features limit = linux_6_1, f;
+	const struct kvm_cpuid_entry2 *e = cpuid_find(t, leaf, 0);
 
-	(void)state;
-	limit.features &= ~HV_FEATURE_DIRECT_STIMERS;
-	f = cpuid_policy(HYPERV_KERNEL, &limit, true);
-	assert_false(f.features & HV_FEATURE_DIRECT_STIMERS);
-	assert_false(f.privileges & HV_ACCESS_TSC_INVARIANT); /* 6.1 has it not */
-	limit.privileges |= HV_ACCESS_TSC_INVARIANT;
-	f = cpuid_policy(HYPERV_KERNEL, &limit, true);
-	assert_true(f.privileges & HV_ACCESS_TSC_INVARIANT);
-	f = cpuid_policy(HYPERV_KERNEL, &nothing, true);
-	/* What is left is ours on every back end. */
-	assert_int_equal(f.privileges, HV_ACCESS_RESET);
-	assert_int_equal(f.features, HV_FEATURE_CRASH_MSRS);
+	assert_non_null(e);
+	if (e->eax != eax || e->ebx != ebx || e->ecx != ecx || e->edx != edx)
+		fail_msg("leaf 0x%x is 0x%x 0x%x 0x%x 0x%x", leaf, e->eax, e->ebx, e->ecx, e->edx);
 }
 
-static void user_offers_the_shared_core(void **state)
-{
-	struct cpuid_features f = cpuid_policy(HYPERV_USER, &nothing, false);
-
-	(void)state;
-	assert_true(f.privileges & HV_ACCESS_SYNIC && f.privileges & HV_ACCESS_REFERENCE_TSC);
-	assert_false(f.privileges & (HV_ACCESS_STIMERS | HV_ACCESS_APIC_MSRS));
-	assert_int_equal(f.features, HV_FEATURE_FREQUENCY_MSRS | HV_FEATURE_CRASH_MSRS);
-	/* Nothing is recommended that would be slow; AutoEOI is discouraged: it would hang. */
-	assert_int_equal(f.hints, HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI);
-	assert_int_equal(f.spin_retries, HV_SPIN_NEVER_NOTIFY);
-	assert_false(f.privileges & HV_ACCESS_TSC_INVARIANT);
-	f = cpuid_policy(HYPERV_USER, &nothing, true);
-	assert_true(f.privileges & HV_ACCESS_TSC_INVARIANT);
-}
-
+/* As Windows Server 2022 says them, but for the feature bits. */
 static void leaves_are_complete(void **state)
 {
 	static struct cpuid t;
-	const struct cpuid_features f = cpuid_policy(HYPERV_KERNEL, &linux_6_1, false);
 	struct kvm_cpuid_entry2 *e;
-	char vendor[13] = "";
 
 	(void)state;
+	cpuid_set(&t, &(struct kvm_cpuid_entry2){ .function = 0x80000008, .eax = 0x3028 });
 	cpuid_set(&t, &(struct kvm_cpuid_entry2){ .function = 0x40000001, .eax = 1 });
-	assert_int_equal(cpuid_add_leaves(&t, &f, 64), 0);
+	cpuid_set(&t, &(struct kvm_cpuid_entry2){ .function = 0x40000082, .eax = 1 });
+	assert_int_equal(cpuid_add_leaves(&t, &some, 64), 0);
 	e = cpuid_find(&t, HV_CPUID_VENDOR, 0);
-	memcpy(vendor, &e->ebx, 4);
-	memcpy(vendor + 4, &e->ecx, 4);
-	memcpy(vendor + 8, &e->edx, 4);
-	assert_string_equal(vendor, "Microsoft Hv");
-	for (u32 leaf = HV_CPUID_VENDOR; leaf <= e->eax; leaf++)
-		assert_non_null(cpuid_find(&t, leaf, 0));
-	assert_int_equal(t.head.nent, HV_CPUID_LAST - HV_CPUID_VENDOR + 1);
-	assert_int_equal(cpuid_find(&t, HV_CPUID_INTERFACE, 0)->eax, 0x31237648);
-	assert_int_equal(cpuid_find(&t, HV_CPUID_FEATURES, 0)->eax, f.privileges);
-	assert_int_equal(cpuid_find(&t, HV_CPUID_FEATURES, 0)->edx, f.features);
-	assert_int_equal(cpuid_find(&t, HV_CPUID_HINTS, 0)->eax, f.hints);
-	assert_int_equal(cpuid_find(&t, HV_CPUID_LIMITS, 0)->eax, 64);
+	assert_int_equal(e->eax, 0x4000000a);
+	check_name(e);
+	assert_int_equal(t.head.nent, 1 + 0xb);
+	expect(&t, 0x40000001, 0x31237648, 0, 0, 0);
+	expect(&t, 0x40000002, 20348, 0xa0000, 0, 0);
+	expect(&t, 0x40000003, 0x2e7f, 0x120030, 0, 0x510);
+	expect(&t, 0x40000004, 0x220, 0xfff, 40, 0);
+	expect(&t, 0x40000005, 64, 64, 0, 0);
+	for (u32 leaf = 0x40000006; leaf <= 0x4000000a; leaf++)
+		expect(&t, leaf, 0, 0, 0, 0);
+}
+
+static void leaves_of_debugging(void **state)
+{
+	static struct cpuid t;
+	struct cpuid_features f = some;
+
+	(void)state;
+	f.features |= HV_FEATURE_DEBUG_MSRS;
+	assert_int_equal(cpuid_add_leaves(&t, &f, 64), 0);
+	assert_int_equal(cpuid_find(&t, HV_CPUID_VENDOR, 0)->eax, 0x40000082);
+	assert_int_equal(cpuid_find(&t, 0x40000080, 0)->eax, 0x40000082);
+	check_name(cpuid_find(&t, 0x40000080, 0));
+	expect(&t, 0x40000081, 0x31235356, 0, 0, 0);
+	expect(&t, 0x40000082, 2, 0, 0, 0);
+	/* Once more, without: nothing of it stays. */
+	assert_int_equal(cpuid_add_leaves(&t, &some, 64), 0);
+	assert_null(cpuid_find(&t, 0x40000081, 0));
+}
+
+static void leaf_of_nesting(void **state)
+{
+	static struct cpuid t;
+	struct cpuid_features f = some;
+
+	(void)state;
+	f.nested = HV_NESTED_MSR_BITMAP | 0x101;
+	f.nested_vmcs = 1;
+	assert_int_equal(cpuid_add_leaves(&t, &f, 64), 0);
+	expect(&t, 0x4000000a, 0x80101, 1, 0, 0);
+}
+
+static void a_full_table(void **state)
+{
+	static struct cpuid t;
+
+	(void)state;
+	for (u32 i = 0; i < CPUID_ENTRIES_MAX - 5; i++)
+		cpuid_set(&t, &(struct kvm_cpuid_entry2){ .function = 0x100 + i });
+	assert_int_equal(cpuid_add_leaves(&t, &some, 64), -ENOSPC);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(kernel_offers_what_kvm_can_do),
-		cmocka_unit_test(kernel_offers_nothing_kvm_lacks),
-		cmocka_unit_test(user_offers_the_shared_core),
 		cmocka_unit_test(leaves_are_complete),
+		cmocka_unit_test(leaves_of_debugging),
+		cmocka_unit_test(leaf_of_nesting),
+		cmocka_unit_test(a_full_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ static void test_hides_what_the_guest_must_not_see(void **state)
 
 	(void)state;
 	host_table(&t);
-	cpuid_for_vp(&t, 0, 1);
+	cpuid_for_vp(&t, 0, 1, false);
 	assert_int_equal(cpuid_find(&t, 1, 0)->ecx & (1u << 5 | 1u << 3), 0);
 	assert_int_equal(cpuid_find(&t, 0x80000001, 0)->ecx & 1u << 2, 0);
 	assert_null(cpuid_find(&t, 0x40000000, 0));
@@ -50,13 +50,43 @@ static void test_hides_what_the_guest_must_not_see(void **state)
 	assert_true(cpuid_find(&t, 1, 0)->ecx & 1u << 24);
 }
 
+static void test_nested_keeps_virtualization(void **state)
+{
+	struct cpuid t;
+
+	(void)state;
+	host_table(&t);
+	assert_true(cpuid_has_vmx(&t) && cpuid_has_svm(&t));
+	cpuid_for_vp(&t, 0, 1, true);
+	assert_true(cpuid_has_vmx(&t) && cpuid_has_svm(&t));
+	assert_int_equal(cpuid_find(&t, 1, 0)->ecx & 1u << 3, 0);
+	assert_int_equal(cpuid_find(&t, 0x8000000a, 0)->edx, 4);
+	cpuid_for_vp(&t, 0, 1, false);
+	assert_false(cpuid_has_vmx(&t) || cpuid_has_svm(&t));
+}
+
+static void test_hides_the_invariant_tsc(void **state)
+{
+	struct cpuid t;
+
+	(void)state;
+	host_table(&t);
+	cpuid_hide_invariant_tsc(&t);
+	assert_false(cpuid_has_invariant_tsc(&t));
+	put(&t, 0x80000007, 0, 0, 0, 1u << 8 | 1);
+	assert_true(cpuid_has_invariant_tsc(&t));
+	cpuid_hide_invariant_tsc(&t);
+	assert_false(cpuid_has_invariant_tsc(&t));
+	assert_int_equal(cpuid_find(&t, 0x80000007, 0)->edx, 1);
+}
+
 static void test_gives_each_vp_its_place(void **state)
 {
 	struct cpuid t;
 
 	(void)state;
 	host_table(&t);
-	cpuid_for_vp(&t, 5, 6);
+	cpuid_for_vp(&t, 5, 6, false);
 	assert_int_equal(cpuid_find(&t, 1, 0)->ebx >> 24, 5);
 	assert_int_equal(cpuid_find(&t, 1, 0)->ebx >> 16 & 0xff, 8);
 	assert_int_equal(cpuid_find(&t, 0xb, 0)->ebx, 1);
@@ -73,7 +103,7 @@ static void test_one_vp_has_no_siblings(void **state)
 
 	(void)state;
 	host_table(&t);
-	cpuid_for_vp(&t, 0, 1);
+	cpuid_for_vp(&t, 0, 1, false);
 	assert_int_equal(cpuid_find(&t, 1, 0)->edx & 1u << 28, 0);
 	assert_int_equal(cpuid_find(&t, 0xb, 1)->eax, 0);
 }
@@ -105,6 +135,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hides_what_the_guest_must_not_see),
+		cmocka_unit_test(test_nested_keeps_virtualization),
+		cmocka_unit_test(test_hides_the_invariant_tsc),
 		cmocka_unit_test(test_gives_each_vp_its_place),
 		cmocka_unit_test(test_one_vp_has_no_siblings),
 		cmocka_unit_test(test_set_replaces_and_remove_removes),

@@ -125,6 +125,13 @@ struct cpuid_features {
 	u32 features; /* EDX */
 	u32 hints; /* HV_CPUID_HINTS EAX */
 	u32 spin_retries; /* HV_CPUID_HINTS EBX */
+	u32 nested; /* HV_CPUID_NESTED EAX */
+	u32 nested_vmcs; /* EBX: enlightened VMCS fields */
+};
+
+/* The synthetic debugger's registers. Of no effect: nobody is attached. */
+struct syndbg {
+	u64 control, status, send, receive, pending, options;
 };
 
 struct hyperv {
@@ -134,28 +141,22 @@ struct hyperv {
 	struct hyperv_config config;
 	struct cpuid_features limit; /* what KVM says it can execute; the kernel back end's */
 	struct cpuid_features offered;
+	bool vmx; /* the guest gets Intel's nested virtualization */
 	struct hyperv_vp *vp;
 	unsigned vp_count;
 	void (*slot_free)(void *ctx, u32 vp_index, u32 sint);
 	void *slot_free_ctx;
 	struct ports ports;
-	u32 nested; /* HV_CPUID_NESTED EAX */
-	u32 nested_vmcs; /* EBX: enlightened VMCS fields */
-};
-
-/* The synthetic debugger's registers. Of no effect: nobody is attached. */
-struct syndbg {
-	u64 control, status, send, receive, pending, options;
 	struct time_source time;
 
 	pthread_mutex_t lock; /* of what follows */
 	u64 guest_os_id, hypercall, reference_tsc, tsc_invariant;
 	struct overlay hypercall_overlay, tsc_overlay;
+	struct syndbg syndbg;
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_crash crash;
 
 	struct log_guest bad_msr, bad_hypercall, auto_eoi;
-	bool vmx; /* the guest gets Intel's nested virtualization */
 };
 
 /* ---- partition.c: the above without any VM behind it, for hyperv_init() and tests ---------------- */
@@ -178,7 +179,6 @@ struct feature_host {
 /*
  * The policy: what a guest is offered on host, with the user's switches. 0, or -EINVAL with a
  * sentence in error for a feature that cannot be switched on here. Pure.
-	struct syndbg syndbg;
  */
 int features_offer(struct cpuid_features *offered, const struct feature_host *host,
 		   const struct hyperv_switches *s, char *error, size_t error_size);
@@ -204,6 +204,11 @@ int cpuid_read_limit(int kvm_fd, struct cpuid_features *limit);
  */
 int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_max);
 
+/* ---- syndbg.c: synthetic debugging with no debugger attached ------------------------------------------ */
+
+bool syndbg_read(struct hyperv_vp *vp, u32 msr, u64 *value);
+bool syndbg_write(struct hyperv_vp *vp, u32 msr, u64 value);
+
 /* ---- msr.c: what each synthetic MSR means. True: done; false: #GP ----------------------------------- */
 
 bool msr_read(struct hyperv_vp *vp, u32 msr, u64 *value);
@@ -222,11 +227,6 @@ u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
 /* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
 void hypercall_page_fill_user(u8 page[static 4096]);
 void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
-/* ---- syndbg.c: synthetic debugging with no debugger attached ------------------------------------------ */
-
-bool syndbg_read(struct hyperv_vp *vp, u32 msr, u64 *value);
-bool syndbg_write(struct hyperv_vp *vp, u32 msr, u64 value);
-
 /* vm_hooks.out32 for those pages. True: it was theirs. vCPU thread. */
 bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value);
 

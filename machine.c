@@ -19,6 +19,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 /* Says why in m->error and passes err on. */
 int machine_fail(struct machine *m, int err, const char *fmt, ...)
 {

@@ -7,20 +7,39 @@
 
 #include "vmm/vcpu.h"
 
-/* How long an AutoEOI interrupt the VP cannot take now waits for the next look. */
-#define AUTO_EOI_POLL_NS 200000u
+/*
+ * When to look again whether the VP can take an AutoEOI interrupt: soon, then the later the longer
+ * it could not. A VP that halted for good is looked at a hundred times a second.
+ */
+#define AUTO_EOI_POLL_MIN_NS 200000u
+#define AUTO_EOI_POLL_MAX_NS 10000000u
+
+/* vcpu_clock() of the next look, 0: none. */
+static u64 auto_eoi_poll(struct hyperv_vp *vp)
+{
+	u64 now, wait;
+
+	if (!apic_run_auto_eoi(vp)) {
+		vp->auto_eoi_since = 0;
+		return 0;
+	}
+	now = vcpu_clock();
+	if (!vp->auto_eoi_since)
+		vp->auto_eoi_since = now;
+	wait = MAX(now - vp->auto_eoi_since, AUTO_EOI_POLL_MIN_NS);
+	return now + MIN(wait, AUTO_EOI_POLL_MAX_NS);
+}
 
 void attention_run(struct hyperv_vp *vp)
 {
-	u64 deadline = 0, poll;
+	u64 deadline, poll;
 
 	tlb_flush_own(vp);
 	deadline = stimer_run(vp);
 	if (deadline)
 		deadline = time_to_clock(vp, deadline);
-	if (apic_run_auto_eoi(vp)) {
-		poll = vcpu_clock() + AUTO_EOI_POLL_NS;
+	poll = auto_eoi_poll(vp);
+	if (poll)
 		deadline = deadline ? MIN(deadline, poll) : poll;
-	}
 	vcpu_set_alarm(vp->vcpu, deadline);
 }

@@ -25,6 +25,7 @@
 static const struct backend_msrs shared_msrs[] = {
 	{ HV_MSR_RESET, 1 },
 	{ HV_MSR_EOM, 1 },
+	{ HV_MSR_GUEST_IDLE, 1 },
 	{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL - HV_MSR_CRASH_P0 + 1 },
 };
 

@@ -68,11 +68,8 @@ static int user_change_sint(struct hyperv_vp *vp, u32 sint)
 	const struct synic_sint *s = &vp->sint[sint];
 	u64 value = atomic_load(&s->value);
 
-	if (value & HV_SINT_AUTO_EOI)
-		log_guest(&vp->hv->auto_eoi,
-			  "VP %u: SINT %u asks for AutoEOI, which this back end does not serve",
-			  vp->index, sint);
-	if (value & HV_SINT_MASKED)
+	/* AutoEOI is apic.c's affair. */
+	if (value & (HV_SINT_MASKED | HV_SINT_AUTO_EOI | HV_SINT_POLLING))
 		return irq_unroute(&vp->hv->vm->irq, s->gsi);
 	return irq_route_msi(&vp->hv->vm->irq, s->gsi,
 			     MSI_ADDRESS | vp->index << MSI_ADDRESS_ID_SHIFT,

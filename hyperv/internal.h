@@ -23,21 +23,34 @@
 
 /* ---- overlay.c: a page of ours over a page of the guest's -------------------------------------- */
 
-/* Zeroed is valid: not placed. */
+/* A partition's overlays in their places. */
+struct overlay_list {
+	pthread_mutex_t lock;
+	struct overlay *last; /* the one placed last; before it ->before */
+};
+
+/* Placed and removed by one thread at a time; those of one list by any. */
 struct overlay {
+	struct overlay_list *list;
+	struct overlay *before;
 	gpa_t gpa;
 	u8 *host; /* NULL: not placed */
 	u8 under[HV_PAGE_SIZE];
 };
 
+void overlay_list_init(struct overlay_list *list);
+void overlay_list_fini(struct overlay_list *list);
+/* o is zeroed; it belongs to list from now on. */
+void overlay_init(struct overlay *o, struct overlay_list *list);
+
 /*
- * Lays a page of zeros at gpa (page aligned) and returns its host address; what lies there is kept
- * aside, and put back where the overlay was before. At the same gpa nothing changes. NULL, and no
- * change, where gpa is not RAM.
+ * Lays a page of zeros at gpa and returns its host address; what lies there is kept aside, and put
+ * back where the overlay was before. At the same gpa nothing changes. NULL, and no change, where gpa
+ * is not a page of RAM.
  */
 void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa);
 
-/* Puts back what lay under it. */
+/* Puts back what lay under it, or leaves that to the overlay that lies on it. */
 void overlay_remove(struct overlay *o);
 
 struct hyperv_vp;
@@ -91,6 +104,7 @@ struct hyperv_vp {
 	struct stimer stimer[HV_STIMERS]; /* the user back end's */
 	/* Wishes of others, carried out by attention_run(). */
 	_Atomic u32 auto_eoi; /* bit n: SINT n, which has AutoEOI, is to be raised */
+	u64 auto_eoi_since; /* ... and could not be, since this vcpu_clock(); 0: it could */
 	_Atomic bool tlb_flush;
 	/* NULL while the guest has SynIC or that page off. Any thread. */
 	struct hv_message_page *_Atomic messages;
@@ -146,17 +160,21 @@ struct hyperv {
 	unsigned vp_count;
 	void (*slot_free)(void *ctx, u32 vp_index, u32 sint);
 	void *slot_free_ctx;
+	hyperv_retarget_fn retarget;
+	void *retarget_ctx;
 	struct ports ports;
 	struct time_source time;
+	struct overlay_list overlays;
 
 	pthread_mutex_t lock; /* of what follows */
 	u64 guest_os_id, hypercall, reference_tsc, tsc_invariant;
+	u64 reenlightenment, tsc_emulation; /* the CONTROL MSRs */
 	struct overlay hypercall_overlay, tsc_overlay;
 	struct syndbg syndbg;
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_crash crash;
 
-	struct log_guest bad_msr, bad_hypercall, auto_eoi;
+	struct log_guest bad_msr, bad_hypercall;
 };
 
 /* ---- partition.c: the above without any VM behind it, for hyperv_init() and tests ---------------- */
@@ -216,8 +234,55 @@ bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 /* ---- hypercall.c ------------------------------------------------------------------------------------- */
 
-/* Carries out one hypercall; the three TLFS registers in, the result value out. vCPU thread. */
+/* No result: the caller is to get #UD. */
+#define HYPERCALL_UNDEFINED UINT64_MAX
+
+/*
+ * Carries out one hypercall; the three TLFS registers in, the result value (or HYPERCALL_UNDEFINED)
+ * out. vCPU thread.
+ */
 u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
+
+/* One call under way: what it brought, in a private copy, and what it is to give back. */
+struct hypercall {
+	u64 control, input_register, output_register;
+	u16 code;
+	bool fast;
+	u16 var_count; /* 8-byte units of variable header */
+	u16 rep_count, rep_start;
+	u16 reps_done; /* completed, with those before rep_start */
+	u32 input_size, output_size; /* bytes */
+	u32 header_size; /* the fixed one */
+	_Alignas(16) u8 input[HV_PAGE_SIZE]; /* header, variable header, rep elements */
+	_Alignas(16) u8 output[HV_PAGE_SIZE];
+};
+
+/* ---- hypercall_input.c: from registers and memory to bytes, and back --------------------------------- */
+
+/* Whether the input, all of it, is to come by registers that the guest was not offered. */
+bool hypercall_input_undefined(const struct hyperv_vp *vp, const struct hypercall *c);
+/* Fills c->input, and checks where the output goes; c's sizes are set. An HV_STATUS. */
+u16 hypercall_input_read(struct hyperv_vp *vp, struct hypercall *c);
+/* Gives the guest c->output[from, to). */
+void hypercall_output_write(struct hyperv_vp *vp, const struct hypercall *c, u32 from, u32 to);
+
+/* The variable header, c->var_count long, and rep element n of `size` bytes. */
+const u64 *hypercall_variable(const struct hypercall *c);
+const void *hypercall_element(const struct hypercall *c, unsigned n, u32 size);
+
+/* ---- hypercall_calls.c: what each call does. Each returns an HV_STATUS ------------------------------- */
+
+u16 call_notify_long_spin_wait(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_post_message(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_signal_event(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_flush(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_flush_ex(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_send_ipi(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_send_ipi_ex(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_get_vp_registers(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_set_vp_registers(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_retarget_device_interrupt(struct hyperv_vp *vp, struct hypercall *c);
+u16 call_ext_query_capabilities(struct hyperv_vp *vp, struct hypercall *c);
 
 /* ---- hypercall_page.c: the pages of both back ends, and the ports they write to ---------------------- */
 
@@ -227,14 +292,23 @@ u64 hypercall_run(struct hyperv_vp *vp, u64 control, u64 input, u64 output);
 /* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
 void hypercall_page_fill_user(u8 page[static 4096]);
 void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
+/* Whether the host's processor makes hypercalls by VMMCALL. */
+bool hypercall_page_host_has_vmmcall(void);
 /* vm_hooks.out32 for those pages. True: it was theirs. vCPU thread. */
 bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value);
 
 /* ---- vp_set.c: the sets of VPs that hypercalls name ---------------------------------------------------- */
 
-struct vp_set {
-	u64 bank[(LAYOUT_CPUS_MAX + 63) / 64];
-};
+/* The VPs of one mask (index 0 to 63), of an HV_VP_SET. Those that do not exist are left out. */
+struct vp_set vp_set_of_mask(const struct hyperv *hv, u64 mask);
+/*
+ * `banks` holds var_count of them. An HV_STATUS: HV_STATUS_INVALID_HYPERCALL_INPUT where there are
+ * not as many as valid_banks says, HV_STATUS_INVALID_PARAMETER for an unknown format.
+ */
+u16 vp_set_of_sparse(const struct hyperv *hv, const struct hv_vp_set *sparse, const u64 *banks,
+		     unsigned var_count, struct vp_set *set);
+struct vp_set vp_set_all(const struct hyperv *hv);
+bool vp_set_has(const struct vp_set *set, u32 vp_index);
 
 /* ---- tlb.c: remote TLB flushes of the user back end ------------------------------------------------------- */
 
@@ -254,13 +328,18 @@ void stimer_end_of_message(struct hyperv_vp *vp, u32 sint);
 
 /* ---- apic.c: the local APIC's synthetic side on the user back end ---------------------------------------- */
 
-/* EOI, ICR and TPR; each is what the APIC's own register is. The VP's thread. */
+/* EOI (write only), ICR and TPR; each is what the APIC's own register is. The VP's thread. */
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);
 /* Raises a fixed interrupt at a VP (edge). 0 or -errno. Any thread. */
 int apic_raise(struct hyperv_vp *vp, u8 vector);
 /* Part of attention_run(): injects what vp->auto_eoi asks for. True: some has to wait. */
 bool apic_run_auto_eoi(struct hyperv_vp *vp);
+/*
+ * Idles a VP until an interrupt is requested, whether it would take it or not; at most a fraction of
+ * a millisecond, as waking early is allowed. The VP's thread, on either back end.
+ */
+void apic_idle(struct hyperv_vp *vp);
 
 /* ---- attention.c -------------------------------------------------------------------------------------------- */
 
@@ -273,8 +352,8 @@ void attention_run(struct hyperv_vp *vp);
 /* ---- vp_registers.c: HvCallGetVpRegisters, HvCallSetVpRegisters ------------------------------------------ */
 
 /* One register of the calling VP by its HV_REGISTER_NAME. An HV_STATUS. */
-u16 vp_register_get(struct hyperv_vp *vp, u32 name, u64 value[static 2]);
-u16 vp_register_set(struct hyperv_vp *vp, u32 name, const u64 value[static 2]);
+u16 vp_register_get(struct hyperv_vp *vp, u32 name, struct hv_register_value *value);
+u16 vp_register_set(struct hyperv_vp *vp, u32 name, const struct hv_register_value *value);
 
 /* ---- ports.c: the guest's side --------------------------------------------------------------------- */
 
@@ -296,6 +375,11 @@ int synic_prepare_sint(struct hyperv_vp *vp, u32 sint);
  */
 bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp);
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
+/*
+ * As synic_post_message(), from the VP's own thread on the user back end: sint needs no irqfd, and
+ * -ENODEV also where it is masked. What could not be posted is to be tried again at attention_run().
+ */
+int synic_post_own(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len);
 /* The guest wrote EOM: tells whoever waits for a slot of this VP. */
 void synic_end_of_message(struct hyperv_vp *vp);
 

@@ -168,14 +168,13 @@ static bool read_vp_assist_page(struct hyperv_vp *vp, u32 msr, u64 *value)
 	return true;
 }
 
-/* Accepted, and its first word cleared: no lazy EOI is ever granted in it. */
+/* Its first word is zero and stays so: no EOI is ever left out for it, which TLFS allows. */
 static bool write_vp_assist_page(struct hyperv_vp *vp, u32 msr, u64 value)
 {
-	const u32 no_lazy_eoi = 0;
-
 	(void)msr;
-	if (value & HV_MSR_PAGE_ENABLE &&
-	    gmem_write(vp->hv->mem, value & HV_MSR_PAGE_GPA, &no_lazy_eoi, sizeof(no_lazy_eoi)))
+	if (!(value & HV_MSR_PAGE_ENABLE))
+		overlay_remove(&vp->assist_overlay);
+	else if (!overlay_place(&vp->assist_overlay, vp->hv->mem, value & HV_MSR_PAGE_GPA))
 		return false;
 	vp->vp_assist = value;
 	return true;
@@ -235,6 +234,43 @@ static bool write_sint(struct hyperv_vp *vp, u32 msr, u64 value)
 	return synic_write_sint(vp, msr - HV_MSR_SINT0, value);
 }
 
+static bool read_guest_idle(struct hyperv_vp *vp, u32 msr, u64 *value)
+{
+	(void)msr;
+	apic_idle(vp);
+	*value = 0;
+	return true;
+}
+
+static bool read_reenlightenment(struct hyperv_vp *vp, u32 msr, u64 *value)
+{
+	struct hyperv *hv = vp->hv;
+
+	pthread_mutex_lock(&hv->lock);
+	*value = msr == HV_MSR_REENLIGHTENMENT_CONTROL ? hv->reenlightenment : hv->tsc_emulation;
+	pthread_mutex_unlock(&hv->lock);
+	return true;
+}
+
+/* The guest asks to be told when its TSC changes, and to have it emulated then; it never does. */
+static bool write_reenlightenment(struct hyperv_vp *vp, u32 msr, u64 value)
+{
+	struct hyperv *hv = vp->hv;
+
+	pthread_mutex_lock(&hv->lock);
+	*(msr == HV_MSR_REENLIGHTENMENT_CONTROL ? &hv->reenlightenment : &hv->tsc_emulation) =
+		value;
+	pthread_mutex_unlock(&hv->lock);
+	return true;
+}
+
+/* Nothing is emulated, so there is nothing to end. */
+static bool write_tsc_emulation_status(struct hyperv_vp *vp, u32 msr, u64 value)
+{
+	(void)vp, (void)msr;
+	return !value;
+}
+
 static bool read_crash(struct hyperv_vp *vp, u32 msr, u64 *value)
 {
 	return crash_read(vp->hv, msr, value);
@@ -280,6 +316,7 @@ static const struct msr_row {
 	  write_reference_tsc },
 	{ HV_MSR_TSC_FREQUENCY, HV_MSR_APIC_FREQUENCY, HV_ACCESS_FREQUENCIES, 0, read_frequency,
 	  NULL },
+	{ HV_MSR_EOI, HV_MSR_TPR, HV_ACCESS_APIC_MSRS, 0, apic_read, apic_write },
 	/* Linux writes it whatever its privileges are. */
 	{ HV_MSR_VP_ASSIST_PAGE, HV_MSR_VP_ASSIST_PAGE, 0, 0, read_vp_assist_page,
 	  write_vp_assist_page },
@@ -289,6 +326,13 @@ static const struct msr_row {
 	{ HV_MSR_SIMP, HV_MSR_SIMP, HV_ACCESS_SYNIC, 0, read_synic, write_simp },
 	{ HV_MSR_EOM, HV_MSR_EOM, HV_ACCESS_SYNIC, 0, read_zero, write_eom },
 	{ HV_MSR_SINT0, HV_MSR_SINT15, HV_ACCESS_SYNIC, 0, read_sint, write_sint },
+	{ HV_MSR_STIMER0_CONFIG, HV_MSR_STIMER3_COUNT, HV_ACCESS_STIMERS, 0, stimer_read,
+	  stimer_write },
+	{ HV_MSR_GUEST_IDLE, HV_MSR_GUEST_IDLE, 0, HV_FEATURE_GUEST_IDLE, read_guest_idle, NULL },
+	{ HV_MSR_REENLIGHTENMENT_CONTROL, HV_MSR_TSC_EMULATION_CONTROL, HV_ACCESS_REENLIGHTENMENT,
+	  0, read_reenlightenment, write_reenlightenment },
+	{ HV_MSR_TSC_EMULATION_STATUS, HV_MSR_TSC_EMULATION_STATUS, HV_ACCESS_REENLIGHTENMENT, 0,
+	  read_zero, write_tsc_emulation_status },
 	{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL, 0, HV_FEATURE_CRASH_MSRS, read_crash, write_crash },
 	{ HV_MSR_TSC_INVARIANT_CONTROL, HV_MSR_TSC_INVARIANT_CONTROL, HV_ACCESS_TSC_INVARIANT, 0,
 	  read_partition, write_tsc_invariant },

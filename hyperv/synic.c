@@ -5,8 +5,9 @@
  * interrupt is an eventfd write, so that I/O threads need no other system call.
  *
  * A SINT gets its irqfd when it is first used (SINT 2, the VMBus's, with the VP): a GSI for every
- * SINT of 64 VPs would be a route table of 1024. AutoEOI is KVM's on the kernel back end and not
- * served on the user one, which asks the guest by CPUID not to use it.
+ * SINT of 64 VPs would be a route table of 1024. A SINT with AutoEOI is not raised by it on the user
+ * back end, but by the VP's own thread (apic.c). On the kernel one SINTs are KVM's and stay at their
+ * first value here.
  *
  * How a message meets a full slot without being forgotten:
  *
@@ -26,6 +27,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "vmm/vcpu.h"
 
 void synic_vp_init(struct hyperv_vp *vp)
 {
@@ -85,6 +88,7 @@ bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
 	vp->scontrol = scontrol;
 	vp->simp = simp;
 	vp->siefp = siefp;
+	vcpu_attend(vp->vcpu); /* a timer's message may wait for this */
 	return ok;
 }
 
@@ -103,6 +107,7 @@ bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value)
 	if (err)
 		log_warn("VP %u: SINT %u gets no interrupt route: %s", vp->index, sint,
 			 strerror(-err));
+	vcpu_attend(vp->vcpu); /* a timer's message or an interrupt may wait for this */
 	return true;
 }
 
@@ -113,7 +118,10 @@ void synic_end_of_message(struct hyperv_vp *vp)
 	if (hv->backend->end_of_message)
 		hv->backend->end_of_message(vp);
 	for (u32 i = 0; i < HV_SINTS; i++) {
-		if (atomic_exchange(&vp->sint[i].waiting, false) && hv->slot_free)
+		if (!atomic_exchange(&vp->sint[i].waiting, false))
+			continue;
+		stimer_end_of_message(vp, i);
+		if (hv->slot_free)
 			hv->slot_free(hv->slot_free_ctx, vp->index, i);
 	}
 }
@@ -154,6 +162,23 @@ static int sint_fd(const struct hyperv_vp *vp, u32 sint)
 	return atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
 }
 
+/* Raises sint, by its irqfd where it has one. */
+static void sint_raise(struct hyperv_vp *vp, u32 sint, int fd)
+{
+	u64 value = atomic_load(&vp->sint[sint].value);
+
+	if (!(value & HV_SINT_AUTO_EOI) && fd >= 0) {
+		eventfd_write(fd, 1);
+	} else if (value & (HV_SINT_MASKED | HV_SINT_POLLING)) {
+		return;
+	} else if (value & HV_SINT_AUTO_EOI) {
+		atomic_fetch_or(&vp->auto_eoi, 1u << sint);
+		vcpu_attend(vp->vcpu);
+	} else {
+		apic_raise(vp, (u8)(value & HV_SINT_VECTOR));
+	}
+}
+
 /* Steps 1 to 3 above. */
 static bool slot_full(struct synic_sint *s, struct hv_message *slot)
 {
@@ -179,13 +204,9 @@ static void slot_fill(struct hv_message *slot, u32 type, const void *payload, u3
 static int post(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len)
 {
 	struct hv_message_page *page = atomic_load_explicit(&vp->messages, memory_order_acquire);
-	int err;
 
 	if (!page)
 		return -ENODEV;
-	err = prepare(vp, sint);
-	if (err)
-		return err;
 	if (slot_full(&vp->sint[sint], &page->slot[sint]))
 		return -EAGAIN;
 	slot_fill(&page->slot[sint], type, payload, len);
@@ -203,10 +224,25 @@ int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, cons
 		return -EINVAL;
 	vp = &hv->vp[vp_index];
 	pthread_mutex_lock(&vp->lock);
-	err = post(vp, sint, type, payload, len);
+	err = atomic_load(&vp->messages) ? prepare(vp, sint) : -ENODEV;
+	if (!err)
+		err = post(vp, sint, type, payload, len);
 	pthread_mutex_unlock(&vp->lock);
 	if (!err)
-		eventfd_write(sint_fd(vp, sint), 1);
+		sint_raise(vp, sint, sint_fd(vp, sint));
+	return err;
+}
+
+int synic_post_own(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len)
+{
+	int err = -ENODEV;
+
+	pthread_mutex_lock(&vp->lock);
+	if (!(atomic_load(&vp->sint[sint].value) & HV_SINT_MASKED))
+		err = post(vp, sint, type, payload, len);
+	pthread_mutex_unlock(&vp->lock);
+	if (!err)
+		sint_raise(vp, sint, -1);
 	return err;
 }
 
@@ -226,7 +262,7 @@ int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag)
 		return -ENODEV;
 	/* A flag already set has had its interrupt, which the guest has not looked after yet. */
 	if (!(__atomic_fetch_or(&page->flags[sint][flag / 32], bit, __ATOMIC_SEQ_CST) & bit))
-		eventfd_write(fd, 1);
+		sint_raise(vp, sint, fd);
 	return 0;
 }
 

@@ -3,8 +3,7 @@
  * Reference time (TLFS: Timers, "Reference Counter" and "Reference TSC"): 100 ns units since the
  * partition was made. The counter MSR and the page are computed from the guest's TSC by the same
  * scale and offset, so a guest that mixes the two never sees time run backwards. Only the user back
- * end needs this; KVM's emulation keeps time itself. Synthetic timers are not offered there: a
- * guest without them takes the TSC-deadline timer, which costs no exit.
+ * end needs this; KVM's emulation keeps time itself.
  */
 #include "hyperv/internal.h"
 
@@ -45,7 +44,8 @@ u64 time_to_clock(struct hyperv_vp *vp, u64 reference)
 	/* A timer set for the end of time goes off once in a while, and is set again. */
 	u64 ahead = reference > now ? MIN(reference - now, HORIZON) : 0;
 
-	return clock + ahead * NSEC_PER_TICK;
+	/* Not a moment early: reference time is rounded down. */
+	return clock + (ahead + 1) * NSEC_PER_TICK;
 }
 
 void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page)

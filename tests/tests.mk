@@ -38,14 +38,17 @@ $(eval $(call unit_test,vmm/vcpu_test,vmm/vcpu.c vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
-	hyperv/time.c vmm/memory.c base/log.c
+	hyperv/time.c hyperv/stimer.c hyperv/apic.c vmm/memory.c base/log.c
 $(eval $(call unit_test,hyperv/cpuid_test,hyperv/cpuid.c vmm/cpuid.c vmm/kvm.c))
 $(eval $(call unit_test,hyperv/features_test,hyperv/features.c))
 $(eval $(call unit_test,hyperv/time_test,$(PARTITION)))
+$(eval $(call unit_test,hyperv/overlay_test,$(PARTITION)))
+$(eval $(call unit_test,hyperv/stimer_test,$(PARTITION)))
+$(eval $(call unit_test,hyperv/apic_test,$(PARTITION) hyperv/attention.c))
 $(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/hypercall_test,$(PARTITION) hyperv/hypercall.c))
-$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/stimer.c))
+$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c))
 include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
@@ -99,10 +102,7 @@ $(BUILD)/tests/boot/dns: tests/boot/dns.c
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
-$(BUILD)/tests/bench/init: tests/bench/init.c
-	@mkdir -p $(@D)
-	@$(call say,CC,$@)
-	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
+include tests/bench/bench.mk
 
 # ---- Running them
 

@@ -337,6 +337,25 @@ static int enter(struct vcpu *vcpu)
 	return err;
 }
 
+/* An instruction may take several exits, REP INS very many. */
+#define COMPLETE_EXITS 8
+
+bool vcpu_complete(struct vcpu *vcpu)
+{
+	for (unsigned i = 0; i < COMPLETE_EXITS; i++) {
+		int err;
+
+		*(volatile __u8 *)&vcpu->run->immediate_exit = 1;
+		err = kvm_run(vcpu->fd);
+		/* A kick that meant more than this came with a wish, which enter() will see. */
+		*(volatile __u8 *)&vcpu->run->immediate_exit = 0;
+		if (err)
+			return err == -EINTR;
+		handle_exit(vcpu);
+	}
+	return false;
+}
+
 static void attention(struct vcpu *vcpu)
 {
 	const struct vm_hooks *h = &vcpu->vm->hooks;

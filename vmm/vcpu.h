@@ -64,6 +64,13 @@ void vcpu_drain(struct vcpu *vcpu);
  */
 void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline);
 
+/*
+ * Has KVM finish the instruction of the last exit, so that the processor's state is that between two
+ * instructions and may be changed; exits this leads to are handled. False: it could not be finished,
+ * which may be tried again later. On its own thread, from hooks.attention.
+ */
+bool vcpu_complete(struct vcpu *vcpu);
+
 /* CLOCK_MONOTONIC in ns: what alarms are set by. */
 u64 vcpu_clock(void);
 

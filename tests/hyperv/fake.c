@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "vmm/kvm.h"
+
 /* In place of vmm/vm.c and vmm/vcpu.c. */
 void vm_report_end(struct vm *vm, enum vm_end why, u64 value)
 {
@@ -50,6 +52,82 @@ void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
 u64 vcpu_clock(void)
 {
 	return FAKE_CLOCK;
+}
+
+/* ---- In place of KVM. A test may have its own ------------------------------------------------ */
+
+#define FAKE_CALL __attribute__((weak))
+
+/* The one there is at a time: KVM's calls take a descriptor only. */
+static struct fake *current;
+
+FAKE_CALL int kvm_signal_msi(int vm_fd, const struct kvm_msi *msi)
+{
+	struct fake_kvm *k = &current->kvm[(msi->address_lo >> 12 & 0xff) % FAKE_VPS];
+
+	(void)vm_fd;
+	k->msi[k->msis++ % ARRAY_SIZE(k->msi)] = msi->data;
+	return 1;
+}
+
+FAKE_CALL int kvm_get_regs(int vcpu_fd, struct kvm_regs *regs)
+{
+	*regs = current->kvm[vcpu_fd].regs;
+	return 0;
+}
+
+FAKE_CALL int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
+{
+	*state = current->kvm[vcpu_fd].mp;
+	return 0;
+}
+
+FAKE_CALL int kvm_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state)
+{
+	current->kvm[vcpu_fd].mp = *state;
+	return 0;
+}
+
+FAKE_CALL int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic)
+{
+	*lapic = current->kvm[vcpu_fd].apic;
+	return 0;
+}
+
+FAKE_CALL int kvm_get_vcpu_events(int vcpu_fd, struct kvm_vcpu_events *events)
+{
+	*events = current->kvm[vcpu_fd].events;
+	return 0;
+}
+
+FAKE_CALL int kvm_set_vcpu_events(int vcpu_fd, const struct kvm_vcpu_events *events)
+{
+	current->kvm[vcpu_fd].events = *events;
+	return 0;
+}
+
+FAKE_CALL bool vcpu_complete(struct vcpu *vcpu)
+{
+	return !current->kvm[vcpu->fd].incomplete;
+}
+
+void fake_apic_set(struct fake *f, u32 vp, u32 reg, u32 value)
+{
+	memcpy(&f->kvm[vp].apic.regs[reg], &value, sizeof(value));
+}
+
+u32 fake_apic_get(struct fake *f, u32 vp, u32 reg)
+{
+	u32 value;
+
+	memcpy(&value, &f->kvm[vp].apic.regs[reg], sizeof(value));
+	return value;
+}
+
+void fake_time(struct fake *f, u64 ticks)
+{
+	/* The scale is rounded down: one tick of the TSC more is on the safe side. */
+	f->tsc = ticks * (FAKE_TSC_KHZ / (HV_TIME_HZ / 1000)) + 1;
 }
 
 static struct fake *fake_of(struct hyperv *hv)
@@ -102,13 +180,14 @@ static const struct hyperv_backend fake_backend = {
 void fake_init(struct fake *f)
 {
 	*f = (struct fake){ .ended = -1 };
+	current = f;
 	assert_int_equal(gmem_init(&f->mem, FAKE_RAM), 0);
 	assert_int_equal(hyperv_setup(&f->hv, &f->mem, &fake_backend, FAKE_VPS), 0);
 	f->hv.vm = &f->vm;
 	f->hv.offered = (struct cpuid_features){ .privileges = ~0u, .features = ~0u };
 	time_start(&f->hv.time, FAKE_TSC_KHZ, 0);
 	for (unsigned i = 0; i < FAKE_VPS; i++) {
-		f->vcpu[i] = (struct vcpu){ .vm = &f->vm, .index = i };
+		f->vcpu[i] = (struct vcpu){ .vm = &f->vm, .index = i, .fd = (int)i };
 		f->hv.vp[i].vcpu = &f->vcpu[i];
 	}
 }

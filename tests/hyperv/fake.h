@@ -23,7 +23,23 @@ struct fake {
 	unsigned changes; /* of SINTs */
 	unsigned events; /* bound */
 	int fail; /* what the next bind returns */
+	/* In place of KVM: what a vCPU's descriptor (its index) stands for. */
+	struct fake_kvm {
+		struct kvm_regs regs;
+		struct kvm_vcpu_events events;
+		struct kvm_lapic_state apic;
+		struct kvm_mp_state mp;
+		bool incomplete; /* an instruction cannot be finished */
+		u32 msi[8]; /* vectors raised by MSI, in order */
+		unsigned msis;
+	} kvm[FAKE_VPS];
 };
+
+/* Sets or reads 32 bits of a VP's local APIC page. */
+void fake_apic_set(struct fake *f, u32 vp, u32 reg, u32 value);
+u32 fake_apic_get(struct fake *f, u32 vp, u32 reg);
+/* Has reference time be `ticks` (100 ns), for the VP's TSC. */
+void fake_time(struct fake *f, u64 ticks);
 
 /* Everything is offered, reference time starts at 0 with TSC 0. */
 void fake_init(struct fake *f);

@@ -115,9 +115,7 @@ static void read_only_ones_fault_on_write(void **state)
 
 static void unknown_ones_fault(void **state)
 {
-	const u32 unknown[] = { 0x40000004,           HV_MSR_EOI, HV_MSR_ICR,
-				HV_MSR_TPR,           0x400000a0, HV_MSR_STIMER0_CONFIG,
-				HV_MSR_STIMER3_COUNT, 0x400001ff };
+	const u32 unknown[] = { 0x40000004, 0x40000074, 0x400000a0, 0x400000b8, 0x400001ff };
 	struct fake *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
@@ -137,6 +135,45 @@ static void what_is_not_offered_faults(void **state)
 	assert_false(read_faults(f, HV_MSR_SIMP));
 	assert_true(read_faults(f, HV_MSR_VP_INDEX));
 	assert_true(read_faults(f, HV_MSR_CRASH_CTL));
+}
+
+/* Each MSR goes with one bit of the mask, of EAX or EDX, and faults without it. */
+static void each_has_its_privilege(void **state)
+{
+	static const struct {
+		u32 first, last, privilege, feature;
+	} rows[] = {
+		{ HV_MSR_GUEST_OS_ID, HV_MSR_HYPERCALL, HV_ACCESS_HYPERCALL_MSRS, 0 },
+		{ HV_MSR_VP_INDEX, HV_MSR_VP_INDEX, HV_ACCESS_VP_INDEX, 0 },
+		{ HV_MSR_RESET, HV_MSR_RESET, HV_ACCESS_RESET, 0 },
+		{ HV_MSR_VP_RUNTIME, HV_MSR_VP_RUNTIME, HV_ACCESS_VP_RUNTIME, 0 },
+		{ HV_MSR_TIME_REF_COUNT, HV_MSR_TIME_REF_COUNT, HV_ACCESS_TIME_REF_COUNT, 0 },
+		{ HV_MSR_REFERENCE_TSC, HV_MSR_REFERENCE_TSC, HV_ACCESS_REFERENCE_TSC, 0 },
+		{ HV_MSR_TSC_FREQUENCY, HV_MSR_APIC_FREQUENCY, HV_ACCESS_FREQUENCIES, 0 },
+		{ HV_MSR_ICR, HV_MSR_TPR, HV_ACCESS_APIC_MSRS, 0 },
+		{ HV_MSR_SCONTROL, HV_MSR_EOM, HV_ACCESS_SYNIC, 0 },
+		{ HV_MSR_SINT0, HV_MSR_SINT15, HV_ACCESS_SYNIC, 0 },
+		{ HV_MSR_STIMER0_CONFIG, HV_MSR_STIMER3_COUNT, HV_ACCESS_STIMERS, 0 },
+		{ HV_MSR_GUEST_IDLE, HV_MSR_GUEST_IDLE, 0, HV_FEATURE_GUEST_IDLE },
+		{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL, 0, HV_FEATURE_CRASH_MSRS },
+		{ HV_MSR_REENLIGHTENMENT_CONTROL, HV_MSR_TSC_EMULATION_STATUS,
+		  HV_ACCESS_REENLIGHTENMENT, 0 },
+		{ HV_MSR_TSC_INVARIANT_CONTROL, HV_MSR_TSC_INVARIANT_CONTROL,
+		  HV_ACCESS_TSC_INVARIANT, 0 },
+	};
+	struct fake *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (u32 msr = rows[i].first; msr <= rows[i].last; msr++) {
+			f->hv.offered = (struct cpuid_features){ .privileges = rows[i].privilege,
+								 .features = rows[i].feature };
+			assert_false(read_faults(f, msr));
+			f->hv.offered = (struct cpuid_features){ .privileges = ~rows[i].privilege,
+								 .features = ~rows[i].feature };
+			assert_true(read_faults(f, msr));
+			assert_false(write_msr(f, msr, 0));
+		}
+	}
 }
 
 static void synic_msrs(void **state)
@@ -167,13 +204,75 @@ static void vp_msrs(void **state)
 
 	assert_true(msr_read(&f->hv.vp[1], HV_MSR_VP_INDEX, &value));
 	assert_int_equal(value, 1);
-	assert_true(write_msr(f, HV_MSR_VP_ASSIST_PAGE, PAGE | ON));
-	assert_int_equal(read_msr(f, HV_MSR_VP_ASSIST_PAGE), PAGE | ON);
-	assert_false(write_msr(f, HV_MSR_VP_ASSIST_PAGE, FAKE_RAM | ON));
 	assert_true(write_msr(f, HV_MSR_RESET, 0));
 	assert_int_equal(f->ended, -1);
 	assert_true(write_msr(f, HV_MSR_RESET, HV_RESET_NOW));
 	assert_int_equal(f->ended, VM_END_REBOOT);
+}
+
+static void each_vp_has_its_assist_page(void **state)
+{
+	struct fake *f = *state;
+	u8 *page = page_of(f);
+
+	memset(page, 0x5a, 2 * HV_PAGE_SIZE);
+	assert_true(write_msr(f, HV_MSR_VP_ASSIST_PAGE, PAGE | ON));
+	assert_true(msr_write(&f->hv.vp[1], HV_MSR_VP_ASSIST_PAGE, (PAGE + 0x1000) | ON));
+	assert_int_equal(read_msr(f, HV_MSR_VP_ASSIST_PAGE), PAGE | ON);
+	assert_int_equal(page[0], 0);
+	assert_int_equal(page[0x1000], 0);
+	assert_false(write_msr(f, HV_MSR_VP_ASSIST_PAGE, FAKE_RAM | ON));
+	assert_false(write_msr(f, HV_MSR_VP_ASSIST_PAGE, HV_MSR_PAGE_GPA | ON));
+	assert_int_equal(read_msr(f, HV_MSR_VP_ASSIST_PAGE), PAGE | ON);
+	assert_true(write_msr(f, HV_MSR_VP_ASSIST_PAGE, PAGE));
+	assert_int_equal(page[0], 0x5a);
+	assert_int_equal(page[0x1000], 0);
+}
+
+/* All five on one page, the last uncovered first. */
+static void five_pages_in_one_place(void **state)
+{
+	const u32 msrs[] = { HV_MSR_HYPERCALL, HV_MSR_REFERENCE_TSC, HV_MSR_SIMP, HV_MSR_SIEFP,
+			     HV_MSR_VP_ASSIST_PAGE };
+	struct fake *f = *state;
+	u8 *page = page_of(f);
+
+	memset(page, 0x5a, HV_PAGE_SIZE);
+	write_msr(f, HV_MSR_GUEST_OS_ID, OS_ID);
+	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
+		assert_true(write_msr(f, msrs[i], PAGE | ON));
+		assert_int_not_equal(page[0x800], 0x5a);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
+		assert_int_not_equal(page[0x800], 0x5a);
+		assert_true(write_msr(f, msrs[i], PAGE));
+	}
+	for (size_t i = 0; i < HV_PAGE_SIZE; i++)
+		assert_int_equal(page[i], 0x5a);
+}
+
+static void reenlightenment(void **state)
+{
+	struct fake *f = *state;
+
+	assert_true(write_msr(f, HV_MSR_REENLIGHTENMENT_CONTROL, 0x100ee));
+	assert_true(write_msr(f, HV_MSR_TSC_EMULATION_CONTROL, 1));
+	assert_int_equal(read_msr(f, HV_MSR_REENLIGHTENMENT_CONTROL), 0x100ee);
+	assert_int_equal(read_msr(f, HV_MSR_TSC_EMULATION_CONTROL), 1);
+	assert_int_equal(read_msr(f, HV_MSR_TSC_EMULATION_STATUS), 0);
+	assert_true(write_msr(f, HV_MSR_TSC_EMULATION_STATUS, 0));
+	assert_false(write_msr(f, HV_MSR_TSC_EMULATION_STATUS, 1));
+}
+
+static void stimers_and_idling(void **state)
+{
+	struct fake *f = *state;
+
+	assert_true(write_msr(f, HV_MSR_STIMER0_CONFIG + 2, HV_STIMER_AUTO_ENABLE));
+	assert_int_equal(read_msr(f, HV_MSR_STIMER0_CONFIG + 2), HV_STIMER_AUTO_ENABLE);
+	assert_int_equal(read_msr(f, HV_MSR_STIMER3_COUNT), 0);
+	assert_int_equal(read_msr(f, HV_MSR_GUEST_IDLE), 0);
+	assert_false(write_msr(f, HV_MSR_GUEST_IDLE, 0));
 }
 
 static void invariant_tsc_is_a_one_way_switch(void **state)
@@ -255,8 +354,13 @@ int main(void)
 		TEST(read_only_ones_fault_on_write),
 		TEST(unknown_ones_fault),
 		TEST(what_is_not_offered_faults),
+		TEST(each_has_its_privilege),
 		TEST(synic_msrs),
 		TEST(vp_msrs),
+		TEST(each_vp_has_its_assist_page),
+		TEST(five_pages_in_one_place),
+		TEST(reenlightenment),
+		TEST(stimers_and_idling),
 		TEST(invariant_tsc_is_a_one_way_switch),
 		TEST(a_crash_is_reported_with_its_message),
 		TEST(the_message_wins),

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/hyperv/fake.h"
+
+#define SINT 5
+#define VECTOR 0x51
+#define AUTO_EOI (VECTOR | HV_SINT_AUTO_EOI)
+#define SIMP 0x2000
+#define SIEFP 0x3000
+
+#define TPR 0x80
+#define SPURIOUS 0xf0
+#define ISR(vector) (0x100u + (vector) / 32 * 0x10)
+#define IRR(vector) (0x200u + (vector) / 32 * 0x10)
+#define BIT(vector) (1u << (vector) % 32)
+
+void tlb_flush_own(struct hyperv_vp *vp)
+{
+	(void)vp;
+}
+
+static struct hyperv_vp *vp;
+static struct fake_kvm *kvm;
+
+/* A VP that takes any interrupt. */
+static int setup(void **state)
+{
+	struct fake *f;
+
+	fake_setup(state);
+	f = *state;
+	vp = &f->hv.vp[0];
+	kvm = &f->kvm[0];
+	kvm->regs.rflags = 0x202;
+	fake_apic_set(f, 0, SPURIOUS, 0x1ff);
+	assert_true(synic_set_pages(vp, HV_SCONTROL_ENABLE, SIMP | HV_MSR_PAGE_ENABLE,
+				    SIEFP | HV_MSR_PAGE_ENABLE));
+	assert_true(synic_write_sint(vp, SINT, AUTO_EOI));
+	return 0;
+}
+
+static void request(unsigned sint)
+{
+	atomic_fetch_or(&vp->auto_eoi, 1u << sint);
+}
+
+/* Requests the SINT and has the VP look: whether it took it. */
+static bool taken(void)
+{
+	request(SINT);
+	if (apic_run_auto_eoi(vp)) {
+		assert_false(kvm->events.interrupt.injected && kvm->events.interrupt.nr == VECTOR);
+		assert_int_equal(atomic_load(&vp->auto_eoi), 1u << SINT);
+		return false;
+	}
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+	assert_true(kvm->events.interrupt.injected);
+	assert_int_equal(kvm->events.interrupt.nr, VECTOR);
+	assert_int_equal(kvm->events.interrupt.soft, 0);
+	assert_int_equal(kvm->events.flags, 0);
+	kvm->events.interrupt.injected = 0;
+	return true;
+}
+
+static void messages_and_events_request_it(void **state)
+{
+	struct fake *f = *state;
+
+	f->attended = 0;
+	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), 0);
+	assert_int_equal(fake_raised(f, 0, SINT), 0);
+	assert_int_equal(atomic_load(&vp->auto_eoi), 1u << SINT);
+	assert_int_equal(f->attended, 1);
+	atomic_store(&vp->auto_eoi, 0);
+	assert_int_equal(synic_set_event(&f->hv, 0, SINT, 7), 0);
+	assert_int_equal(fake_raised(f, 0, SINT), 0);
+	assert_int_equal(atomic_load(&vp->auto_eoi), 1u << SINT);
+}
+
+static void it_is_injected_as_if_served(void **state)
+{
+	struct fake *f = *state;
+
+	assert_false(apic_run_auto_eoi(vp));
+	assert_false(kvm->events.interrupt.injected);
+	kvm->events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	assert_true(taken());
+	assert_int_equal(fake_apic_get(f, 0, ISR(VECTOR)), 0);
+	assert_int_equal(fake_apic_get(f, 0, IRR(VECTOR)), 0);
+	assert_int_equal(kvm->msis, 0);
+}
+
+static void it_waits_for_the_processor(void **state)
+{
+	(void)state;
+	kvm->regs.rflags = 2;
+	assert_false(taken());
+	kvm->regs.rflags = 0x202;
+	kvm->incomplete = true;
+	assert_false(taken());
+	kvm->incomplete = false;
+	kvm->events.interrupt.shadow = 1;
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .exception.pending = 1 };
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .exception.injected = 1 };
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .nmi.pending = 1 };
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .nmi.injected = 1 };
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .interrupt = { .injected = 1, .nr = 0x99 } };
+	assert_false(taken());
+	kvm->events = (struct kvm_vcpu_events){ .nmi.masked = 1 };
+	assert_true(taken());
+	assert_int_equal(kvm->events.nmi.masked, 1);
+}
+
+static void it_waits_for_its_priority(void **state)
+{
+	struct fake *f = *state;
+
+	fake_apic_set(f, 0, TPR, 0x50);
+	assert_false(taken());
+	fake_apic_set(f, 0, TPR, 0x4f);
+	assert_true(taken());
+	fake_apic_set(f, 0, ISR(0x5f), BIT(0x5f));
+	assert_false(taken());
+	fake_apic_set(f, 0, ISR(0x5f), 0);
+	fake_apic_set(f, 0, ISR(0xe0), BIT(0xe0));
+	assert_false(taken());
+	fake_apic_set(f, 0, ISR(0xe0), 0);
+	fake_apic_set(f, 0, ISR(0x31), BIT(0x31));
+	fake_apic_set(f, 0, IRR(0xe0), BIT(0xe0));
+	assert_true(taken());
+}
+
+static void it_ends_a_halt(void **state)
+{
+	(void)state;
+	kvm->mp.mp_state = KVM_MP_STATE_HALTED;
+	kvm->regs.rflags = 2;
+	assert_false(taken());
+	assert_int_equal(kvm->mp.mp_state, KVM_MP_STATE_HALTED);
+	kvm->regs.rflags = 0x202;
+	assert_true(taken());
+	assert_int_equal(kvm->mp.mp_state, KVM_MP_STATE_RUNNABLE);
+}
+
+static void where_no_apic_listens_it_is_lost(void **state)
+{
+	struct fake *f = *state;
+
+	request(SINT);
+	kvm->mp.mp_state = KVM_MP_STATE_UNINITIALIZED;
+	assert_false(apic_run_auto_eoi(vp));
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+	kvm->mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	fake_apic_set(f, 0, SPURIOUS, 0xff);
+	request(SINT);
+	assert_false(apic_run_auto_eoi(vp));
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+	assert_false(kvm->events.interrupt.injected);
+}
+
+static void the_guest_may_change_its_mind(void **state)
+{
+	struct fake *f = *state;
+
+	/* Masked with one waiting: it waits on, and costs nothing. */
+	request(SINT);
+	assert_true(synic_write_sint(vp, SINT, AUTO_EOI | HV_SINT_MASKED));
+	assert_false(apic_run_auto_eoi(vp));
+	assert_false(kvm->events.interrupt.injected);
+	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), 0);
+	f->attended = 0;
+	assert_true(synic_write_sint(vp, SINT, AUTO_EOI));
+	assert_int_equal(f->attended, 1);
+	assert_true(taken());
+	/* Raised while masked: never. */
+	assert_true(synic_write_sint(vp, SINT, AUTO_EOI | HV_SINT_MASKED));
+	assert_int_equal(synic_set_event(&f->hv, 0, SINT, 9), 0);
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+	/* AutoEOI no more, and another vector. */
+	request(SINT);
+	assert_true(synic_write_sint(vp, SINT, VECTOR + 1));
+	assert_false(apic_run_auto_eoi(vp));
+	assert_false(kvm->events.interrupt.injected);
+	assert_int_equal(kvm->msis, 1);
+	assert_int_equal(kvm->msi[0], VECTOR + 1);
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+}
+
+static void several_sints(void **state)
+{
+	(void)state;
+	assert_true(synic_write_sint(vp, 1, AUTO_EOI));
+	assert_true(synic_write_sint(vp, 2, (VECTOR + 1) | HV_SINT_AUTO_EOI));
+	request(1);
+	request(2);
+	request(SINT);
+	/* The highest first; the others after the guest has run. */
+	assert_true(apic_run_auto_eoi(vp));
+	assert_int_equal(kvm->events.interrupt.nr, VECTOR + 1);
+	assert_true(apic_run_auto_eoi(vp));
+	assert_int_equal(kvm->events.interrupt.nr, VECTOR + 1);
+	kvm->events.interrupt.injected = 0;
+	assert_false(apic_run_auto_eoi(vp)); /* two of one vector are one */
+	assert_int_equal(kvm->events.interrupt.nr, VECTOR);
+}
+
+static void waiting_is_polled_the_later_the_longer(void **state)
+{
+	struct fake *f = *state;
+
+	kvm->regs.rflags = 2;
+	request(SINT);
+	attention_run(vp);
+	assert_int_equal(f->alarm[0], FAKE_CLOCK + 200000);
+	vp->auto_eoi_since = FAKE_CLOCK - 3000000;
+	attention_run(vp);
+	assert_int_equal(f->alarm[0], FAKE_CLOCK + 3000000);
+	vp->auto_eoi_since = 1;
+	attention_run(vp);
+	assert_int_equal(f->alarm[0], FAKE_CLOCK + 10000000);
+	kvm->regs.rflags = 0x202;
+	attention_run(vp);
+	assert_int_equal(f->alarm[0], 0);
+	assert_int_equal(vp->auto_eoi_since, 0);
+}
+
+static void the_nearest_timer_sets_the_alarm(void **state)
+{
+	struct fake *f = *state;
+
+	fake_time(f, 1000);
+	assert_true(stimer_write(vp, HV_MSR_STIMER0_CONFIG,
+				 HV_STIMER_ENABLE | HV_STIMER_DIRECT | VECTOR << 4));
+	assert_true(stimer_write(vp, HV_MSR_STIMER0_CONFIG + 1, 2000));
+	attention_run(vp);
+	assert_in_range(f->alarm[0], FAKE_CLOCK + 100000, FAKE_CLOCK + 100200);
+	kvm->regs.rflags = 2;
+	request(SINT);
+	attention_run(vp);
+	assert_in_range(f->alarm[0], FAKE_CLOCK + 100000, FAKE_CLOCK + 100200);
+}
+
+static void idling_ends_with_a_request(void **state)
+{
+	struct fake *f = *state;
+
+	apic_idle(vp); /* nothing: a moment */
+	kvm->regs.rflags = 2;
+	fake_apic_set(f, 0, IRR(0x31), BIT(0x31));
+	apic_idle(vp);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fake_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(messages_and_events_request_it),
+		TEST(it_is_injected_as_if_served),
+		TEST(it_waits_for_the_processor),
+		TEST(it_waits_for_its_priority),
+		TEST(it_ends_a_halt),
+		TEST(where_no_apic_listens_it_is_lost),
+		TEST(the_guest_may_change_its_mind),
+		TEST(several_sints),
+		TEST(waiting_is_polled_the_later_the_longer),
+		TEST(the_nearest_timer_sets_the_alarm),
+		TEST(idling_ends_with_a_request),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

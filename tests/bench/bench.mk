@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What the benchmarks run: the /init of their stock guests, and their bare guests (each
+# tests/bench/NAME_guest.c with the runtime of tests/bare) with the program that is their host.
+
+$(BUILD)/tests/bench/init: tests/bench/init.c
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
+
+$(BUILD)/tests/bench/%_guest.elf: tests/bench/%_guest.c tests/bench/latency_proto.h \
+		$(BARE_RUNTIME) $(BARE_HEADERS) tests/bare/runtime/link.ld
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.o,$^)
+
+LATENCY_OBJ := $(patsubst %,$(BUILD)/%.o,$(basename tests/bench/latency.c \
+	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S))
+$(BUILD)/tests/bench/latency: $(LATENCY_OBJ)
+	@$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llz4 -lzstd -llzma -lz
+
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,init latency signal_guest.elf timer_guest.elf)
+bench-programs: $(BENCH_PROGRAMS)
+.PHONY: bench-programs

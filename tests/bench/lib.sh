@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh disable=SC2034 # the variables are for whoever reads this in
+# What the benchmarks share; read in with $bench, their own folder, set.
+#
+# Each prints a table for people on stdout, what it is doing on stderr, and where $BENCH_TSV names a
+# file adds a line a figure to it: benchmark, case, measure, value, unit. A figure that could not be
+# had is a dash, and no line. All cases of one benchmark take turns in one run: only the ratios mean
+# something.
+
+top=$(CDPATH='' cd -- "$bench/../.." && pwd -P)
+build=${BUILD:-$top/build}
+candela=${CANDELA:-$top/candela}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# figure BENCHMARK CASE MEASURE VALUE UNIT
+figure() {
+	[ "$4" = - ] || [ -z "${BENCH_TSV:-}" ] ||
+		printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" >>"$BENCH_TSV"
+}
+
+# median: the middle one of the numbers on stdin, a dash where there are none
+median() {
+	sort -n | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : "-" }'
+}
+
+# ratio A B: A / B with two digits, a dash where there is no such thing
+ratio() {
+	awk -v a="$1" -v b="$2" 'BEGIN { if (a == "-" || b == "-" || b == 0) print "-"; else printf "%.2f\n", a / b }'
+}
+
+# ---- A stock kernel with an /init of ours, in candela and its peers ------------------------------
+
+hv_flags=hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-runtime,hv-crash,hv-reset,hv-synic,hv-stimer
+hv_flags=$hv_flags,hv-stimer-direct,hv-frequencies,hv-tlbflush,hv-ipi
+
+# stock_guest [WORD]: the 6.12 cloud kernel (or $KERNEL), one vCPU, 512 MiB; WORD goes to /init
+stock_guest() {
+	kernel=$("$top/images/kernel" "${KERNEL:-6.12-cloud}") || exit 1
+	qemu=$("$top/images/lab/qemu") || exit 1
+	lkvm=${LKVM:-$(command -v lkvm || :)}
+	vmlinuz=$kernel/vmlinuz
+	mkdir -p "$scratch/root/dev"
+	cp "$build/tests/bench/init" "$scratch/root/init"
+	(cd "$scratch/root" && find . | cpio --quiet -o -H newc) >"$scratch/initrd" || exit 1
+	line="console=ttyS0 quiet panic=-1${1:+ -- $1}"
+}
+
+# These replace the (background) shell, so that killing it kills them.
+run_candela() {
+	exec "$candela" run --kernel "$vmlinuz" --initrd "$scratch/initrd" --append "$line" --memory 512M \
+		--debug-exit 0xf4 "$@"
+}
+
+run_qemu() {
+	exec "$qemu" -accel kvm -m 512M -smp 1 -nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$vmlinuz" -initrd "$scratch/initrd" -append "$line" -serial stdio \
+		-device isa-debug-exit,iobase=0xf4 "$@"
+}
+
+# run_case NAME: that guest
+run_case() {
+	case $1 in
+	candela) run_candela --hyperv kernel ;;
+	candela-user) run_candela --hyperv user ;;
+	candela-bare) run_candela --hyperv kernel --sandbox off ;;
+	candela-plain) run_candela --hyperv kernel --hyperv-features "$plain_features" ;;
+	qemu-q35) run_qemu -M q35 -cpu host ;;
+	qemu-q35-hv) run_qemu -M q35 -cpu "host,$hv_flags" ;;
+	qemu-microvm) run_qemu -M microvm,rtc=on,isa-serial=on,pit=off,pic=off -cpu host ;;
+	kvmtool) exec "$lkvm" run --kernel "$vmlinuz" --initrd "$scratch/initrd" --mem 512 --cpus 1 \
+		--params "$(echo "$line" | sed 's/^/reboot=k /')" --network mode=none ;;
+	esac
+}

@@ -15,7 +15,7 @@
 static int command_run(int argc, char **argv)
 {
 	struct config config;
-	char error[512];
+	char error[1024];
 	int status;
 
 	if (config_parse(&config, argc, argv, error, sizeof(error))) {

@@ -176,15 +176,16 @@ static void warn_of_lost_devices(const struct machine *m)
 	const char *lacks = hyperv_vmbus_lacks(m->hv);
 
 	if (lacks && (m->config->disk_count || m->config->nic_count))
-		log_warn("--hyperv-features %s=off: the VMBus needs it; the guest will find neither "
-			 "disks nor network",
-			 lacks);
+		log_warn(
+			"--hyperv-features %s=off: the VMBus needs it; the guest will find neither "
+			"disks nor network",
+			lacks);
 }
 
 static int create_vm(struct machine *m)
 {
-	int err = host(vm_init(&m->vm, m->config->cpus, m->config->memory, m->error,
-			       sizeof(m->error)));
+	int err = host(
+		vm_init(&m->vm, m->config->cpus, m->config->memory, m->error, sizeof(m->error)));
 
 	if (err)
 		return err;

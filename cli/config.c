@@ -176,6 +176,18 @@ static int set_hyperv(struct config_parse *p, void *field)
 	return 0;
 }
 
+/* Adds up, as --disk does. */
+static int set_hyperv_features(struct config_parse *p, void *field)
+{
+	const char *list = p->value;
+	char why[900];
+
+	if (!hyperv_switches_parse(field, list, why, sizeof(why)))
+		return 0;
+	p->value = NULL;
+	return config_fail(p, "%s", why);
+}
+
 static int set_sandbox(struct config_parse *p, void *field)
 {
 	static const char *const words[] = { "on", "off", "log", "strict", NULL };
@@ -294,6 +306,8 @@ static const struct option options[] = {
 	{ "net", 'n', false, set_net, 0 },
 	{ "console", 0, false, set_console, FIELD(console) },
 	{ "hyperv", 0, false, set_hyperv, FIELD(hyperv.choice) },
+	{ "hyperv-features", 0, false, set_hyperv_features, FIELD(hyperv.switches) },
+	{ "nested", 0, true, set_true, FIELD(hyperv.nested) },
 	{ "sandbox", 0, false, set_sandbox, FIELD(sandbox) },
 	{ "timeout", 0, false, set_timeout, FIELD(timeout_s) },
 	{ "on-reboot", 0, false, set_on_reboot, FIELD(reboot_exits) },

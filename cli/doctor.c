@@ -25,7 +25,33 @@ static const char *state_name(enum doctor_state state)
 	return "missing";
 }
 
-static void print_text(const struct doctor_report *r)
+static const char *offer_name(enum hyperv_offer offer)
+{
+	switch (offer) {
+	case HYPERV_BY_DEFAULT:
+		return "default";
+	case HYPERV_ON_REQUEST:
+		return "yes";
+	case HYPERV_NOT_GIVEN:
+		break;
+	}
+	return "no";
+}
+
+static void print_features(const struct doctor_host *h)
+{
+	if (!h->feature_count)
+		return;
+	printf("\nHyper-V features of a guest here, for --hyperv-features NAME=on or NAME=off:\n"
+	       "%-23s%-8s %-8s\n",
+	       "", "kernel", "user");
+	for (unsigned i = 0; i < h->feature_count; i++)
+		printf("%-23s%-8s %-8s%s\n", h->feature[i].name, offer_name(h->feature[i].kernel),
+		       offer_name(h->feature[i].user), h->feature[i].reason);
+	putchar('\n');
+}
+
+static void print_text(const struct doctor_report *r, const struct doctor_host *h)
 {
 	for (unsigned i = 0; i < r->count; i++) {
 		const struct doctor_item *item = &r->item[i];
@@ -34,6 +60,7 @@ static void print_text(const struct doctor_report *r)
 		if (item->advice[0])
 			printf("%-24s -> %s\n", "", item->advice);
 	}
+	print_features(h);
 	if (r->ok)
 		printf("A stock guest can run here, on the %s back end.\n", r->backend);
 	else
@@ -83,6 +110,22 @@ static struct json_object *json_capabilities(const struct doctor_host *h)
 	return list;
 }
 
+static struct json_object *json_features(const struct doctor_host *h)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; i < h->feature_count; i++) {
+		struct json_object *o = json_object_new_object();
+
+		set_text(o, "name", h->feature[i].name);
+		set_text(o, "kernel", offer_name(h->feature[i].kernel));
+		set_text(o, "user", offer_name(h->feature[i].user));
+		set_text(o, "reason", h->feature[i].reason);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static void print_json(const struct doctor_report *r, const struct doctor_host *h)
 {
 	struct json_object *o = json_object_new_object();
@@ -92,6 +135,7 @@ static void print_json(const struct doctor_report *r, const struct doctor_host *
 	set_text(o, "backend", r->backend);
 	json_object_object_add(o, "items", json_items(r));
 	json_object_object_add(o, "capabilities", json_capabilities(h));
+	json_object_object_add(o, "features", json_features(h));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
 						       JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
@@ -117,6 +161,6 @@ int doctor_main(int argc, char **argv)
 	if (json)
 		print_json(&report, &host);
 	else
-		print_text(&report);
+		print_text(&report, &host);
 	return fflush(stdout) || !report.ok ? STATUS_NOT_OK : 0;
 }

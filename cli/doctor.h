@@ -23,6 +23,8 @@ struct doctor_host {
 	struct hyperv_need need[DOCTOR_NEEDS_MAX];
 	unsigned need_count;
 	enum hyperv_choice best;
+	struct hyperv_feature feature[HYPERV_FEATURES_MAX];
+	unsigned feature_count;
 	int uring_error; /* errno of making a ring */
 	char thp[16]; /* "always", "madvise", "never"; "": not known to this kernel */
 	int seccomp_error; /* errno of asking for the filter actions */

@@ -53,6 +53,7 @@ static void look_at_kvm(struct doctor_host *h)
 	h->kvm_api = ioctl(fd, KVM_GET_API_VERSION, 0);
 	h->need_count = hyperv_needs(fd, h->need, DOCTOR_NEEDS_MAX);
 	h->best = hyperv_best(fd);
+	h->feature_count = hyperv_features(fd, h->feature, HYPERV_FEATURES_MAX);
 	close(fd);
 }
 

@@ -18,7 +18,7 @@ struct line {
 	struct config c;
 	char text[512];
 	char *argv[ARGS_MAX];
-	char error[256];
+	char error[1024];
 	int result;
 };
 
@@ -145,6 +145,24 @@ static void further_options(void **state)
 	parse_good(&l, "--append= -k k --debug-exit 244");
 	assert_string_equal(l.c.append, "");
 	assert_int_equal(l.c.debug_exit_port, 244);
+}
+
+static void features(void **state)
+{
+	struct hyperv_switches want = { 0 };
+	struct line l;
+	char error[8];
+
+	(void)state;
+	parse_good(&l, "-k k");
+	assert_memory_equal(&l.c.hyperv.switches, &want, sizeof(want));
+	assert_false(l.c.hyperv.nested);
+	parse_good(&l, "-k k --nested --hyperv-features hv-stimer,crash=off "
+		       "--hyperv-features=time --hyperv-features crash");
+	assert_int_equal(hyperv_switches_parse(&want, "stimer,crash,time", error, 8), 0);
+	assert_memory_equal(&l.c.hyperv.switches, &want, sizeof(want));
+	assert_int_equal(l.c.hyperv.choice, HYPERV_AUTO);
+	assert_true(l.c.hyperv.nested);
 }
 
 static void help_ends_the_parse(void **state)
@@ -359,6 +377,14 @@ static void bad_values(void **state)
 		{ "-k k -m 16385K", "not a whole number of 4K pages" },
 		{ "-k k --console tty", "--console tty: give stdio, none, pty" },
 		{ "-k k --console file:", "a path is needed" },
+		{ "-k k --hyperv-features=",
+		  "--hyperv-features: there is no feature ''; there are" },
+		{ "-k k --hyperv-features time,stimr", "there is no feature 'stimr'; there are" },
+		{ "-k k --hyperv-features stimr", "hypercall, post-messages, " },
+		{ "-k k --hyperv-features stimr", ", tlbflush-direct" },
+		{ "-k k --hyperv-features", "--hyperv-features: a value is needed" },
+		{ "-k k --hyperv-features time=yes", "time is switched by time=on or time=off" },
+		{ "-k k --nested=on", "--nested: takes no value" },
 		{ "-k k --hyperv yes", "--hyperv yes: give auto, kernel or user" },
 		{ "-k k --sandbox no", "--sandbox no: give on, off, log or strict" },
 		{ "-k k --on-reboot stop", "--on-reboot stop: give restart or exit" },
@@ -460,6 +486,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(long_options),
 		cmocka_unit_test(further_options),
+		cmocka_unit_test(features),
 		cmocka_unit_test(help_ends_the_parse),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(command),

@@ -11,9 +11,11 @@
 #include "hyperv/internal.h"
 
 /* Linux 6.1 as KVM_GET_SUPPORTED_HV_CPUID tells of it. */
-#define LINUX_6_1 \
-	{ .privileges = 0x2aff, .privileges_high = 0x830, .features = 0x80d12, .hints = 0x40e2c, \
-	  .spin_retries = 0xfff, .nested = 0x80000, .nested_vmcs = 1 }
+#define LINUX_6_1                                                                            \
+	{                                                                                    \
+		.privileges = 0x2aff, .privileges_high = 0x830, .features = 0x80d12,         \
+		.hints = 0x40e2c, .spin_retries = 0xfff, .nested = 0x80000, .nested_vmcs = 1 \
+	}
 
 static const struct feature_host user = { .backend = HYPERV_USER };
 static const struct feature_host kernel = { .backend = HYPERV_KERNEL, .limit = LINUX_6_1 };
@@ -124,7 +126,8 @@ static void single_switches(void **state)
 	assert_false(f.features & HV_FEATURE_DIRECT_STIMERS);
 	assert_false(offer(&kernel, "crash=off").features & HV_FEATURE_CRASH_MSRS);
 	f = offer(&user, "frequencies=off");
-	assert_false(f.privileges & HV_ACCESS_FREQUENCIES || f.features & HV_FEATURE_FREQUENCY_MSRS);
+	assert_false(f.privileges & HV_ACCESS_FREQUENCIES ||
+		     f.features & HV_FEATURE_FREQUENCY_MSRS);
 	assert_int_equal(offer(&kernel, "spinlocks=off").spin_retries, HV_SPIN_NEVER_NOTIFY);
 	f = offer(&user, "syndbg");
 	assert_true(f.privileges & HV_ACCESS_DEBUG_MSRS && f.features & HV_FEATURE_DEBUG_MSRS);
@@ -231,8 +234,9 @@ static void not_given(void **state)
 	refuse(&user, "no-nonarch-coresharing", "take --hyperv kernel on a host");
 	refuse(&user, "invariant-tsc", "TSC is not invariant");
 	h.invariant_tsc = true;
-	refuse(&h, "invariant-tsc", "the kernel back end cannot give it: this host's KVM lacks it, "
-				    "take --hyperv user");
+	refuse(&h, "invariant-tsc",
+	       "the kernel back end cannot give it: this host's KVM lacks it, "
+	       "take --hyperv user");
 	refuse(&h, "tlbflush-ext", "take --hyperv user");
 	h.limit.privileges &= ~HV_ACCESS_SYNIC;
 	refuse(&h, "stimer-direct", "--hyperv-features synic: the kernel back end cannot");

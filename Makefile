@@ -106,10 +106,11 @@ test:
 lab:
 	@images/lab/lab -n -- $${SHELL:-/bin/sh}
 
-bench: all $(BUILD)/tests/bench/init
+# BENCH='pattern' narrows it, ROUNDS=5 are those of boot; every figure is in $(BUILD)/bench.tsv too.
+bench: all bench-programs
 	@images/packages test
 	@images/prepare 6.12-cloud
-	@images/kvm-here tests/bench/boot $(ROUNDS)
+	@ROUNDS=$(ROUNDS) images/kvm-here -e ROUNDS tests/bench/run -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 SHELL_FILES = $(shell git ls-files images tests .ci | xargs grep -lE '^(\#!/bin/sh|\# shellcheck shell)')
@@ -139,7 +140,8 @@ help:
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
 	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
-	@echo "make bench      boot time and memory beside the peers (ROUNDS=5)"
+	@echo "make bench      boot time and idle exits beside the peers, memory, signals, timers"
+	@echo "                (BENCH=boot, ROUNDS=5); every figure also in build/bench.tsv"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
 	@echo "make format     clang-format in place"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR="

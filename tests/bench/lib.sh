@@ -74,3 +74,30 @@ run_case() {
 		--params "$(echo "$line" | sed 's/^/reboot=k /')" --network mode=none ;;
 	esac
 }
+
+# ---- Bare guests on both back ends ----------------------------------------------------------------
+
+# latency_table BENCHMARK ROUNDS: what tests/bench/latency says of the benchmark's guest
+latency_table() {
+	printf '%-15s %-8s %-14s %9s %9s %9s %9s  %s\n' "$1" 'back end' measure min median p99 max unit
+	for backend in kernel user; do
+		"$build/tests/bench/latency" "$build/tests/bench/$1_guest.elf" $backend "$2" >"$scratch/rows"
+		status=$?
+		if [ $status -eq 77 ]; then
+			echo "$1: this host has no $backend back end" >&2
+			continue
+		fi
+		[ $status -eq 0 ] || exit 1
+		while read -r part measure min mid p99 max unit; do
+			if [ "$unit" = - ]; then
+				unit=per-round min='' p99='' max=''
+			else
+				figure "$1" "$backend" "$part/$measure/p99" "$p99" "$unit"
+				figure "$1" "$backend" "$part/$measure/max" "$max" "$unit"
+			fi
+			printf '%-15s %-8s %-14s %9s %9s %9s %9s  %s\n' "$part" $backend "$measure" "$min" "$mid" \
+				"$p99" "$max" "$unit"
+			figure "$1" "$backend" "$part/$measure" "$mid" "$unit"
+		done <"$scratch/rows"
+	done
+}

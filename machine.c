@@ -202,9 +202,9 @@ static void debug_exit(void *ctx, u64 offset, const void *data, unsigned len)
 {
 	struct machine *m = ctx;
 
-	(void)offset;
-	(void)len;
-	vm_report_end(&m->vm, VM_END_DEBUG_EXIT, *(const u8 *)data);
+	(void)len; /* 1, 2 or 4 bytes: the lowest is the status */
+	if (!offset)
+		vm_report_end(&m->vm, VM_END_DEBUG_EXIT, *(const u8 *)data);
 }
 
 static int add_range(struct machine *m, struct io_range range)
@@ -223,21 +223,46 @@ static int add_chipset(struct machine *m)
 		   : machine_add_lines(m);
 }
 
-/* Last of the port devices: what it collides with is the user's choice, not theirs. */
+/* Puts a test device where an option says. */
+static int add_test_port(struct machine *m, const char *option, struct io_range range)
+{
+	if (!add_range(m, range))
+		return 0;
+	return machine_fail(m, -EINVAL, "%s 0x%llx: a device of the machine has that port", option,
+			    (unsigned long long)range.base);
+}
+
 static int add_debug_exit(struct machine *m)
 {
 	int port = m->config->debug_exit_port;
 
 	if (port < 0)
 		return 0;
-	if (!add_range(m, (struct io_range){ .space = IO_PORT,
-					     .base = (u64)port,
-					     .len = 4,
-					     .write = debug_exit,
-					     .ctx = m }))
+	return add_test_port(m, "--debug-exit",
+			     (struct io_range){ .space = IO_PORT,
+						.base = (u64)port,
+						.len = 4,
+						.write = debug_exit,
+						.ctx = m });
+}
+
+static int add_synic_test_port(struct machine *m)
+{
+	int port = m->config->synic_test_port, err;
+
+	if (port < 0)
 		return 0;
-	return machine_fail(m, -EINVAL, "--debug-exit 0x%x: a device of the machine has that port",
-			    port);
+	err = synic_test_port_init(&m->synic_test_port, m->hv);
+	if (err)
+		return machine_fail(m, err, "out of memory");
+	return add_test_port(m, "--synic-test-port",
+			     synic_test_port_range(m->synic_test_port, (u64)port));
+}
+
+/* Last of the port devices: what they collide with is the user's choice, not theirs. */
+static int add_test_ports(struct machine *m)
+{
+	return add_debug_exit(m) ?: add_synic_test_port(m);
 }
 
 /* Opens what needs privileges; the thread of a user NIC waits for nic_launch(). */
@@ -310,6 +335,8 @@ static int create_vcpus(struct machine *m)
 			err = vcpu_init(&m->vm.vcpu[i], &m->vm, i, &own->head);
 		if (!err)
 			err = hyperv_vp_init(m->hv, &m->vm.vcpu[i]);
+		if (!err && m->synic_test_port)
+			err = synic_test_port_add_vp(m->synic_test_port, i);
 	}
 	free(base);
 	free(own);
@@ -354,6 +381,7 @@ static void take_apart(struct machine *m)
 	hyperv_fini(m->hv);
 	machine_remove_lines(m);
 	cmos_fini(m->cmos);
+	synic_test_port_fini(m->synic_test_port);
 	exit_port_fini(m->exit_port);
 	free(m->command);
 	vm_fini(&m->vm);
@@ -382,7 +410,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	err = host(watch_signals(m)) ?:
 	      create_vm(m) ?:
 	      host(add_chipset(m)) ?:
-	      add_debug_exit(m) ?:
+	      add_test_ports(m) ?:
 	      add_nics(m) ?:
 	      host(sandbox_all(m)) ?:
 	      host(launch_nics(m)) ?:

@@ -57,6 +57,7 @@ struct machine {
 	unsigned netvsp_count;
 	struct line com1, com2;
 	struct exit_port *exit_port;
+	struct synic_test_port *synic_test_port; /* NULL: none */
 	struct cmos *cmos;
 
 	void *command; /* the initrd's segment for `-- COMMAND` */

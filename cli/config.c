@@ -314,6 +314,7 @@ static const struct option options[] = {
 	{ "io", 0, false, set_io_threads, FIELD(io_threads) },
 	{ "result", 0, false, set_path, FIELD(result) },
 	{ "debug-exit", 0, false, set_port, FIELD(debug_exit_port) },
+	{ "synic-test-port", 0, false, set_port, FIELD(synic_test_port) },
 	{ "name", 0, false, set_name, FIELD(name) },
 	{ "force", 0, true, set_true, FIELD(force) },
 	{ "verbose", 'v', true, set_verbose, FIELD(verbosity) },
@@ -524,6 +525,7 @@ int config_parse(struct config *c, int argc, char **argv, char *error, size_t er
 		.memory = MiB(512),
 		.io_threads = 1,
 		.debug_exit_port = -1,
+		.synic_test_port = -1,
 		.name = "candela",
 	};
 	err = take_all(&p, argc, argv);

@@ -38,6 +38,7 @@ struct config {
 	unsigned io_threads; /* 1; at most CONFIG_IO_THREADS_MAX */
 	const char *result; /* NULL: none */
 	int debug_exit_port; /* -1: none */
+	int synic_test_port; /* -1: none */
 	const char *name; /* "candela" */
 	bool force; /* run a Linux kernel on a KVM that cannot really run it */
 	int verbosity; /* -1 quiet, 0, 1, 2 */

@@ -12,6 +12,8 @@
 #include "vmbus/vmbus.h"
 #include "vmm/vm.h"
 
+struct hyperv;
+
 /* ---- storvsp: a synthetic SCSI controller, up to STORVSP_LUNS disks -------------------------- */
 
 #define STORVSP_LUNS 64
@@ -92,5 +94,15 @@ int exit_port_status(const struct exit_port *p);
  */
 const char *exit_port_message(const struct exit_port *p);
 void exit_port_fini(struct exit_port *p);
+
+struct synic_test_port;
+
+/* --synic-test-port: synthetic interrupts and connections at a test guest's wish. 0 or -ENOMEM. */
+int synic_test_port_init(struct synic_test_port **t, struct hyperv *hv);
+/* The I/O range to add to vm->io. */
+struct io_range synic_test_port_range(struct synic_test_port *t, u64 base);
+/* After hyperv_vp_init() of each VP. 0 or -errno. */
+int synic_test_port_add_vp(struct synic_test_port *t, u32 vp_index);
+void synic_test_port_fini(struct synic_test_port *t);
 
 #endif

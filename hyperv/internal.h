@@ -124,6 +124,7 @@ struct ports {
 		void *ctx;
 	} message[PORTS_MESSAGE_MAX];
 	unsigned message_count;
+	struct ports_others others;
 	pthread_mutex_t lock; /* of what follows */
 	struct {
 		u32 connection_id;
@@ -158,8 +159,11 @@ struct hyperv {
 	bool vmx; /* the guest gets Intel's nested virtualization */
 	struct hyperv_vp *vp;
 	unsigned vp_count;
-	void (*slot_free)(void *ctx, u32 vp_index, u32 sint);
-	void *slot_free_ctx;
+	struct {
+		void (*call)(void *ctx, u32 vp_index, u32 sint);
+		void *ctx;
+	} slot_free[SYNIC_SLOT_FREE_MAX];
+	unsigned slot_free_count;
 	hyperv_retarget_fn retarget;
 	void *retarget_ctx;
 	struct ports ports;

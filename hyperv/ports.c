@@ -5,7 +5,7 @@
  * numbers, and on the user back end signals whose parameters lie in memory.
  *
  * Message ports are frozen when the VPs start and read without a lock. Event ports come and go with
- * channels, under a lock no doorbell takes.
+ * channels, under a lock no doorbell takes. Whoever needs more than that is asked last (others).
  */
 #include "hyperv/internal.h"
 
@@ -20,6 +20,11 @@ void ports_init(struct ports *p)
 void ports_fini(struct ports *p)
 {
 	pthread_mutex_destroy(&p->lock);
+}
+
+void ports_set_others(struct hyperv *hv, const struct ports_others *others)
+{
+	hv->ports.others = *others;
 }
 
 int ports_add_message(struct hyperv *hv, u32 connection_id, ports_message_fn receive, void *ctx)
@@ -103,6 +108,8 @@ u16 ports_post(struct hyperv *hv, u32 connection_id, u32 type, const void *paylo
 			return p->message[i].receive(p->message[i].ctx, connection_id, type,
 						     payload, size);
 	}
+	if (p->others.post)
+		return p->others.post(p->others.ctx, connection_id, type, payload, size);
 	return HV_STATUS_INVALID_CONNECTION_ID;
 }
 
@@ -121,5 +128,7 @@ u16 ports_signal(struct hyperv *hv, u32 connection_id, u16 flag)
 	else
 		eventfd_write(p->event[i].fd, 1); /* fails only where it is signalled already */
 	pthread_mutex_unlock(&p->lock);
+	if (status == HV_STATUS_INVALID_CONNECTION_ID && p->others.signal)
+		return p->others.signal(p->others.ctx, connection_id, flag);
 	return status;
 }

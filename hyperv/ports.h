@@ -19,6 +19,20 @@ struct hyperv;
 typedef u16 (*ports_message_fn)(void *ctx, u32 connection_id, u32 type, const void *payload,
 				u32 size);
 
+/*
+ * Who is asked about connections that no port has, for those that come and go while VPs run. Both
+ * answer as a port does, HV_STATUS_INVALID_CONNECTION_ID where they do not know the id either. A
+ * signal to them always leaves the kernel: it is slow.
+ */
+struct ports_others {
+	ports_message_fn post; /* NULL: nobody is asked */
+	u16 (*signal)(void *ctx, u32 connection_id, u16 flag); /* likewise; vCPU thread */
+	void *ctx;
+};
+
+/* Once, before vm_start(). Main thread. */
+void ports_set_others(struct hyperv *hv, const struct ports_others *others);
+
 /* Adds a message port; before vm_start(). 0, -EEXIST, -ENOSPC. Main thread. */
 int ports_add_message(struct hyperv *hv, u32 connection_id, ports_message_fn receive, void *ctx);
 

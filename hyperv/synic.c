@@ -23,6 +23,7 @@
  */
 #include "hyperv/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -121,8 +122,8 @@ void synic_end_of_message(struct hyperv_vp *vp)
 		if (!atomic_exchange(&vp->sint[i].waiting, false))
 			continue;
 		stimer_end_of_message(vp, i);
-		if (hv->slot_free)
-			hv->slot_free(hv->slot_free_ctx, vp->index, i);
+		for (unsigned n = 0; n < hv->slot_free_count; n++)
+			hv->slot_free[n].call(hv->slot_free[n].ctx, vp->index, i);
 	}
 }
 
@@ -266,9 +267,30 @@ int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag)
 	return 0;
 }
 
+int synic_raise(struct hyperv *hv, u32 vp_index, u32 sint)
+{
+	int fd;
+
+	if (vp_index >= hv->vp_count || sint >= HV_SINTS)
+		return -EINVAL;
+	fd = sint_fd(&hv->vp[vp_index], sint);
+	if (fd < 0)
+		return -ENODEV;
+	sint_raise(&hv->vp[vp_index], sint, fd);
+	return 0;
+}
+
+int synic_prepare(struct hyperv *hv, u32 vp_index, u32 sint)
+{
+	if (vp_index >= hv->vp_count || sint >= HV_SINTS)
+		return -EINVAL;
+	return synic_prepare_sint(&hv->vp[vp_index], sint);
+}
+
 void synic_on_slot_free(struct hyperv *hv, void (*slot_free)(void *ctx, u32 vp_index, u32 sint),
 			void *ctx)
 {
-	hv->slot_free = slot_free;
-	hv->slot_free_ctx = ctx;
+	assert(hv->slot_free_count < SYNIC_SLOT_FREE_MAX);
+	hv->slot_free[hv->slot_free_count].call = slot_free;
+	hv->slot_free[hv->slot_free_count++].ctx = ctx;
 }

@@ -77,6 +77,7 @@ static void defaults(void **state)
 	assert_int_equal(l.c.io_threads, 1);
 	assert_null(l.c.result);
 	assert_int_equal(l.c.debug_exit_port, -1);
+	assert_int_equal(l.c.synic_test_port, -1);
 	assert_string_equal(l.c.name, "candela");
 	assert_false(l.c.force);
 	assert_int_equal(l.c.verbosity, 0);
@@ -142,9 +143,10 @@ static void further_options(void **state)
 	assert_int_equal(l.c.console, CONSOLE_PTY);
 	assert_int_equal(l.c.sandbox, SANDBOX_STRICT);
 	assert_int_equal(l.c.hyperv.choice, HYPERV_KERNEL);
-	parse_good(&l, "--append= -k k --debug-exit 244");
+	parse_good(&l, "--append= -k k --debug-exit 244 --synic-test-port 0x3000");
 	assert_string_equal(l.c.append, "");
 	assert_int_equal(l.c.debug_exit_port, 244);
+	assert_int_equal(l.c.synic_test_port, 0x3000);
 }
 
 static void features(void **state)
@@ -393,6 +395,7 @@ static void bad_values(void **state)
 		{ "-k k --debug-exit 0x10000", "--debug-exit 0x10000: give an I/O port" },
 		{ "-k k --debug-exit 0x", "give an I/O port" },
 		{ "-k k --debug-exit f4", "give an I/O port" },
+		{ "-k k --synic-test-port 65536", "--synic-test-port 65536: give an I/O port" },
 		{ "-k k --name=", "give a name" },
 		{ "-k k --name a\tb", "--name a?b: a name has no control" },
 		{ "-k k --console stdio -- true", "--console stdio: with -- COMMAND stdout" },

@@ -93,6 +93,33 @@ static void a_full_eventfd_is_a_signal_all_the_same(void **state)
 	close(fd);
 }
 
+static u16 other_signal(void *ctx, u32 connection_id, u16 flag)
+{
+	(void)ctx;
+	return connection_id == 9 && flag == 3 ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
+}
+
+/* Asked for what no port has, and for nothing else. */
+static void others_are_asked_last(void **state)
+{
+	struct fake *f = *state;
+	unsigned own = 0, others = 0;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	ports_set_others(&f->hv, &(struct ports_others){ receive, other_signal, &others });
+	assert_int_equal(ports_add_message(&f->hv, 4, receive, &own), 0);
+	assert_int_equal(ports_post(&f->hv, 4, 1, "", 0), HV_STATUS_SUCCESS);
+	assert_int_equal(others, 0);
+	assert_int_equal(ports_post(&f->hv, 5, 1, "", 0), HV_STATUS_SUCCESS);
+	assert_int_equal(own, 1);
+	assert_int_equal(others, 1);
+	assert_int_equal(ports_signal(&f->hv, 9, 3), HV_STATUS_SUCCESS);
+	assert_int_equal(ports_signal(&f->hv, 10, 3), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(ports_bind_event(&f->hv, 9, fd), 0);
+	assert_int_equal(ports_signal(&f->hv, 9, 3), HV_STATUS_INVALID_PARAMETER);
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 
 int main(void)
@@ -103,6 +130,7 @@ int main(void)
 		TEST(event_ports_have_a_bound),
 		TEST(a_refused_event_port_leaves_no_trace),
 		TEST(a_full_eventfd_is_a_signal_all_the_same),
+		TEST(others_are_asked_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,21 @@ static int post(struct fake *f, const char *text)
 	return synic_post_message(&f->hv, 0, SINT, 1, text, (u32)strlen(text));
 }
 
+static void a_prepared_sint_can_be_raised(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(synic_raise(&f->hv, 1, 7), -ENODEV);
+	assert_int_equal(synic_prepare(&f->hv, 1, 7), 0);
+	assert_true(synic_write_sint(&f->hv.vp[1], 7, 0x50));
+	assert_int_equal(synic_raise(&f->hv, 1, 7), 0);
+	assert_int_equal(fake_raised(f, 1, 7), 1);
+	assert_int_equal(synic_raise(&f->hv, FAKE_VPS, 7), -EINVAL);
+	assert_int_equal(synic_raise(&f->hv, 1, HV_SINTS), -EINVAL);
+	assert_int_equal(synic_prepare(&f->hv, FAKE_VPS, 7), -EINVAL);
+	assert_int_equal(synic_prepare(&f->hv, 1, HV_SINTS), -EINVAL);
+}
+
 static void nothing_is_delivered_before_it_is_enabled(void **state)
 {
 	struct fake *f = *state;
@@ -292,6 +307,7 @@ static void flags_of_one_word_do_not_disturb_each_other(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_prepared_sint_can_be_raised),
 		TEST(nothing_is_delivered_before_it_is_enabled),
 		TEST(arguments_are_checked),
 		TEST(a_message_arrives_whole),

@@ -75,7 +75,8 @@ static const char doctor_text[] =
 	"\n"
 	"Says what this host offers a guest, item by item (ok, degraded or missing), and what to do\n"
 	"about the rest; then, for --hyperv-features, which Hyper-V features the back ends give:\n"
-	"unasked (default), where switched on (yes) or not (no). Exits with 0 where a stock guest can run here, with 1 where not.\n"
+	"unasked (default), where switched on (yes) or not (no). Exits with 0 where a stock guest\n"
+	"can run here, with 1 where not.\n"
 	"\n"
 	"      --json             the same for programs\n"
 	"  -h, --help             prints this\n";

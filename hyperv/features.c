@@ -94,7 +94,8 @@ static const struct row {
 		{ .privileges = HV_ACCESS_FREQUENCIES, .features = HV_FEATURE_FREQUENCY_MSRS },
 		"no calibration at boot" },
 	[REENLIGHTENMENT] = { "reenlightenment", USER, KERNEL, BOTH, 0,
-		{ .privileges = HV_ACCESS_REENLIGHTENMENT }, "a nested KVM trusts its clock by it" },
+		{ .privileges = HV_ACCESS_REENLIGHTENMENT },
+		"a nested KVM trusts its clock by it" },
 	[SYNIC] = { "synic", USER, KERNEL, BOTH, BIT(VPINDEX),
 		{ .privileges = HV_ACCESS_SYNIC }, "the VMBus stands on it" },
 	[AVIC] = { "avic", BOTH, NEITHER, BOTH, 0,
@@ -114,7 +115,8 @@ static const struct row {
 	[EX_PROCESSOR_MASKS] = { "ex-processor-masks", USER, KERNEL, KERNEL, BIT(HYPERCALL),
 		{ .hints = HV_HINT_EX_PROCESSOR_MASKS }, "goes with tlbflush and ipi" },
 	[TLBFLUSH_EXT] = { "tlbflush-ext", USER, KERNEL, NEITHER, BIT(TLBFLUSH),
-		{ .features = HV_FEATURE_EXTENDED_GVA_RANGES }, "large pages in flush lists; rare" },
+		{ .features = HV_FEATURE_EXTENDED_GVA_RANGES },
+		"large pages in flush lists; rare" },
 	[SPINLOCKS] = { "spinlocks", USER, KERNEL, KERNEL, BIT(HYPERCALL),
 		{ .spin_retries = HV_SPIN_RETRIES }, "user: yielding costs more than it gains" },
 	[RELAXED] = { "relaxed", BOTH, NEITHER, BOTH, 0,
@@ -129,7 +131,8 @@ static const struct row {
 	[CRASH] = { "crash", BOTH, NEITHER, BOTH, 0,
 		{ .features = HV_FEATURE_CRASH_MSRS }, "a panic ends the run with its reason" },
 	[SYNDBG] = { "syndbg", BOTH, NEITHER, NEITHER, 0,
-		{ .privileges = HV_ACCESS_DEBUG_MSRS, .features = HV_FEATURE_DEBUGGING | HV_FEATURE_DEBUG_MSRS },
+		{ .privileges = HV_ACCESS_DEBUG_MSRS,
+		  .features = HV_FEATURE_DEBUGGING | HV_FEATURE_DEBUG_MSRS },
 		"no debugger can attach yet" },
 	[EVMCS] = { "evmcs", NEITHER, KERNEL, NEITHER, BIT(APIC_MSRS),
 		{ .hints = HV_HINT_ENLIGHTENED_VMCS }, "with --nested; hides some of VMX" },
@@ -248,14 +251,14 @@ static int fail_not_given(enum feature f, const struct feature_host *host, char 
 	const struct row *r = &rows[f];
 	const char *way_out = "leave it out; a newer Linux kernel may have it";
 
-	if (BIT(f) & NESTED_FEATURES && !host->nested)
-		way_out = "it is part of nested virtualization, add --nested";
-	else if (f == INVARIANT_TSC && !host->invariant_tsc)
+	if (f == INVARIANT_TSC && !host->invariant_tsc)
 		way_out = "this host's TSC is not invariant, leave it out";
-	else if (host->backend == HYPERV_KERNEL && r->ours & USER)
-		way_out = "this host's KVM lacks it, take --hyperv user";
 	else if (host->backend == HYPERV_USER)
-		way_out = "only KVM can give it, take --hyperv kernel on a host that has it";
+		way_out = "only KVM can, take --hyperv kernel on a host that has it";
+	else if (BIT(f) & NESTED_FEATURES && !host->nested)
+		way_out = "it is part of nested virtualization, add --nested";
+	else if (r->ours & USER)
+		way_out = "this host's KVM lacks it, take --hyperv user";
 	snprintf(error, size, "--hyperv-features %s: the %s back end cannot give it: %s", r->name,
 		 host->backend == HYPERV_KERNEL ? "kernel" : "user", way_out);
 	return -EINVAL;

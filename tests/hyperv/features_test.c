@@ -230,7 +230,8 @@ static void not_given(void **state)
 
 	(void)state;
 	refuse(&user, "evmcs", "--hyperv-features evmcs: the user back end cannot give it");
-	refuse(&user, "evmcs", "add --nested");
+	refuse(&user, "evmcs", "only KVM can, take --hyperv kernel");
+	refuse(&kernel, "evmcs", "the kernel back end cannot give it: it is part of nested");
 	refuse(&user, "no-nonarch-coresharing", "take --hyperv kernel on a host");
 	refuse(&user, "invariant-tsc", "TSC is not invariant");
 	h.invariant_tsc = true;
@@ -266,7 +267,7 @@ static void nested(void **state)
 	refuse(&h, "emsr-bitmap", "add --nested");
 	h = user;
 	h.nested = true;
-	refuse(&h, "emsr-bitmap", "only KVM can give it");
+	refuse(&h, "emsr-bitmap", "only KVM can");
 }
 
 static const struct hyperv_feature *find(const struct hyperv_feature *row, unsigned n,

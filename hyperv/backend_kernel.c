@@ -26,6 +26,8 @@ static const struct backend_msrs shared_msrs[] = {
 	{ HV_MSR_RESET, 1 },
 	{ HV_MSR_EOM, 1 },
 	{ HV_MSR_GUEST_IDLE, 1 },
+	{ HV_MSR_SYNDBG_CONTROL, HV_MSR_SYNDBG_PENDING_BUFFER - HV_MSR_SYNDBG_CONTROL + 1 },
+	{ HV_MSR_SYNDBG_OPTIONS, 1 },
 	{ HV_MSR_CRASH_P0, HV_MSR_CRASH_CTL - HV_MSR_CRASH_P0 + 1 },
 };
 

@@ -48,7 +48,8 @@ $(eval $(call unit_test,hyperv/apic_test,$(PARTITION) hyperv/attention.c))
 $(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/hypercall_test,$(PARTITION) hyperv/hypercall.c))
-$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c))
+$(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
+$(eval $(call unit_test,hyperv/syndbg_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
 include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))

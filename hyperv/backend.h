@@ -14,6 +14,7 @@
 #include "hyperv/hyperv.h"
 
 struct hyperv_vp;
+struct hyperv_state;
 struct kvm_hyperv_exit;
 
 struct hyperv_backend {
@@ -35,14 +36,25 @@ struct hyperv_backend {
 	int (*unbind_event)(struct hyperv *hv, u32 connection_id, int fd);
 	/* The guest wrote EOM: what the back end itself has to do. NULL: nothing. vCPU thread. */
 	void (*end_of_message)(struct hyperv_vp *vp);
-	/* Fills the hypercall page. NULL: KVM does. */
+	/* Fills the hypercall page. */
 	void (*fill_hypercall_page)(u8 page[static 4096]);
+	/*
+	 * Whether KVM keeps that MSR itself, so that candela reads and writes it there. NULL: none.
+	 * Writes by candela send no KVM_EXIT_HYPERV.
+	 */
+	bool (*keeps_msr)(const struct hyperv *hv, u32 msr);
 	/* KVM_EXIT_HYPERV. NULL: never comes. */
 	void (*hyperv_exit)(struct hyperv_vp *vp, struct kvm_hyperv_exit *exit);
 	/* vm_hooks.out32. NULL: never ours. */
 	bool (*out32)(struct hyperv_vp *vp, u16 port, u32 value);
 	/* vm_hooks.attention. NULL: nobody asks. vCPU thread. */
 	void (*attention)(struct hyperv_vp *vp);
+	/*
+	 * Completes a state with what the back end keeps of the machine itself, or takes that over from
+	 * one. NULL: nothing. 0 or -errno; no VP runs. Main thread.
+	 */
+	int (*read_state)(struct hyperv *hv, struct hyperv_state *state);
+	int (*write_state)(struct hyperv *hv, const struct hyperv_state *state);
 	/* The guest gave its OS id (under hv->lock). NULL: of no interest. vCPU thread. */
 	void (*change_os_id)(struct hyperv_vp *vp, u64 os_id);
 };

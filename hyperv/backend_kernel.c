@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel back end: KVM's own Hyper-V emulation (Documentation/virt/kvm/api.rst, arch/x86/kvm/
- * hyperv.c of Linux 6.1 and later). KVM executes MSRs, hypercalls, timers, the TSC page and SINT
- * interrupts. To user space come:
+ * hyperv.c of Linux 6.1 and later). KVM executes most MSRs, the hot hypercalls, timers, the TSC page
+ * and SINT interrupts. To user space come:
  *
  *	SIMP, SIEFP, SCONTROL   KVM_EXIT_HYPERV_SYNIC: where to put messages and flags
- *	HvCallPostMessage       KVM_EXIT_HYPERV_HCALL, and HvCallSignalEvent on a connection KVM has
- *	                        no eventfd for; its eight bytes are then in params[0] in either form.
- *	                        Other codes KVM answers itself and never sends here
- *	RESET, crash, EOM       by the MSR filter, so that both back ends mean the same by them
+ *	HvCallSignalEvent       KVM_EXIT_HYPERV_HCALL, on a connection KVM has no eventfd for, or with
+ *	                        a flag number; its eight bytes are then in params[0] in either form
+ *	other hypercalls        from our page's port (hypercall_page.c), but those KVM serves
+ *	RESET, crash, EOM, ...  by the MSR filter, so that both back ends mean the same by them
+ *
+ * The hypercall page is ours here as well: KVM's ignores the lock bit, leaves its bytes behind, and
+ * has KVM refuse what it does not know. So GUEST_OS_ID and HYPERCALL come by the filter, and KVM is
+ * told the OS id, without which it takes VMCALL for a call of its own.
  *
  * EOM is passed on to KVM, whose message-mode timers wait for it too. A guest writes it only where
  * it found PENDING, so unlike a resample eventfd, which fires at every EOI of the vector, it costs
@@ -23,6 +27,7 @@
 #include "vmm/vcpu.h"
 
 static const struct backend_msrs shared_msrs[] = {
+	{ HV_MSR_GUEST_OS_ID, HV_MSR_HYPERCALL - HV_MSR_GUEST_OS_ID + 1 },
 	{ HV_MSR_RESET, 1 },
 	{ HV_MSR_EOM, 1 },
 	{ HV_MSR_GUEST_IDLE, 1 },
@@ -88,6 +93,26 @@ static int kernel_unbind_event(struct hyperv *hv, u32 connection_id, int fd)
 	return kvm_hyperv_eventfd(hv->vm->fd, &e);
 }
 
+static void kernel_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
+{
+	hypercall_page_fill_kernel(page, hypercall_page_host_has_vmmcall());
+}
+
+static bool kernel_keeps_msr(const struct hyperv *hv, u32 msr)
+{
+	(void)hv;
+	for (size_t i = 0; i < ARRAY_SIZE(shared_msrs); i++) {
+		if (msr - shared_msrs[i].first < shared_msrs[i].count)
+			return false;
+	}
+	return true;
+}
+
+static void kernel_change_os_id(struct hyperv_vp *vp, u64 os_id)
+{
+	vcpu_set_msr(vp->vcpu, HV_MSR_GUEST_OS_ID, os_id);
+}
+
 static void kernel_end_of_message(struct hyperv_vp *vp)
 {
 	vcpu_set_msr(vp->vcpu, HV_MSR_EOM, 0);
@@ -126,5 +151,11 @@ const struct hyperv_backend backend_kernel = {
 	.bind_event = kernel_bind_event,
 	.unbind_event = kernel_unbind_event,
 	.end_of_message = kernel_end_of_message,
+	.fill_hypercall_page = kernel_fill_hypercall_page,
+	.keeps_msr = kernel_keeps_msr,
+	.out32 = hypercall_page_out,
+	.change_os_id = kernel_change_os_id,
 	.hyperv_exit = kernel_hyperv_exit,
+	.read_state = state_kernel_read,
+	.write_state = state_kernel_write,
 };

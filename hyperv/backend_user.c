@@ -2,20 +2,8 @@
 /*
  * The user back end: the interface on any KVM, knowing nothing of Hyper-V itself. Every synthetic
  * MSR comes here by the MSR filter, SINT interrupts are MSIs through irqfds, and hypercalls come
- * from a page of ours that writes to two I/O ports:
- *
- *	PORT_SIGNAL  the fast HvCallSignalEvent with flag 0: the connection id in EAX. An ioeventfd
- *	             with datamatch swallows it in the kernel: a doorbell costs no exit to user space
- *	PORT_CALL    everything else: parameters are where the guest put them (RCX, RDX, R8)
- *
- * How a status gets back. On PORT_CALL user space sets RAX before it resumes. On PORT_SIGNAL the
- * page itself makes RAX = EAX - EDX after the OUT: 0 = HV_STATUS_SUCCESS when the kernel swallowed
- * the write, for it left EAX = EDX. A connection nobody bound does exit, and user space then sets
- * EAX = EDX + status. So RIP is never touched and it does not matter whether KVM steps over the
- * OUT before or after the exit.
- *
- * 64-bit code at CPL 0 only: at another CPL the OUT itself raises #GP, and 32-bit callers are
- * refused with HV_STATUS_INVALID_HYPERCALL_CODE, in EDX:EAX as they expect it.
+ * from a page of ours that writes to I/O ports (hypercall_page.c), a doorbell to one that an
+ * ioeventfd swallows.
  */
 #include "hyperv/internal.h"
 
@@ -25,7 +13,6 @@
 
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
-
 
 #define MSR_IA32_TSC 0x10
 
@@ -39,8 +26,14 @@ static int user_init(struct hyperv *hv, char *error, size_t error_size)
 {
 	int err = backend_filter_msrs(hv, all_msrs, ARRAY_SIZE(all_msrs));
 
-	if (err)
+	if (err) {
 		snprintf(error, error_size, "KVM_X86_SET_MSR_FILTER: %s", strerror(-err));
+		return err;
+	}
+	hv->kvm_apic_msrs = kvm_check_extension(hv->vm->kvm_fd, KVM_CAP_HYPERV) > 0;
+	err = hv->kvm_apic_msrs ? 0 : apic_mmio_init(hv);
+	if (err)
+		snprintf(error, error_size, "KVM_SET_USER_MEMORY_REGION: %s", strerror(-err));
 	return err;
 }
 

@@ -1,81 +1,210 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hypercall pages of our own.
+ * The hypercall page of each back end, and the two I/O ports it writes to:
+ *
+ *	PORT_SIGNAL  the fast HvCallSignalEvent with flag 0: the connection id in EAX. On the user
+ *	             back end an ioeventfd with datamatch swallows it in the kernel: a doorbell
+ *	             costs no exit to user space
+ *	PORT_CALL    everything else: parameters are where the guest put them
+ *
+ * How a status gets back. On PORT_CALL user space sets the result registers before it resumes. On
+ * PORT_SIGNAL the page itself subtracts the id from EAX after the OUT: 0 = HV_STATUS_SUCCESS when
+ * the kernel swallowed the write, for EAX was the id. A connection nobody bound does exit, and user
+ * space then sets EAX to id + status. So RIP is not touched, and it does not matter whether KVM
+ * steps over the OUT before or after the exit. All other registers but the flags are preserved.
+ *
+ * One page serves every mode, as the guest may change its mode and keep its page. The bytes 63 c0
+ * tell them apart: in 64-bit code MOVSXD, which leaves ZF set; in other protected mode ARPL on equal
+ * selectors, which clears it; in real and virtual-8086 mode #UD, as the TLFS wants it there. It
+ * wants #UD at CPL > 0, too, where OUT would raise #GP or be allowed: hence the tests of CS.
+ *
+ * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the fast
+ * HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
  */
 #include "hyperv/internal.h"
 
+#include <cpuid.h>
 #include <string.h>
 
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
+#define UNDEFINED_OFFSET 0x50 /* of UD2, in both pages */
+#define VMCALL_OFFSET 0x39 /* in the kernel back end's */
+
+#define CR0_PE 0x1ull
+
 /* clang-format off */
-static const u8 hypercall_page[] = {
-	0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
+#define ENTRY \
+	0xf3, 0x0f, 0x1e, 0xfa, /* endbr64 */ \
+	0x39, 0xc0,             /* cmp %eax, %eax */ \
+	0x63, 0xc0              /* movsxd %eax, %eax, or arpl %ax, %ax */
+
+static const u8 user_page[] = {
+	ENTRY,
+	0x75, 0x1e,                               /* jnz call32 */
+	0x8c, 0xc8,                               /* mov %cs, %eax */
+	0xa8, 0x03,                               /* test $3, %al: the CPL */
+	0x75, 0x40,                               /* jnz undefined */
 	0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
-	0x75, 0x0d,                               /* jne call */
+	0x75, 0x0c,                               /* jne call */
 	0x89, 0xd0,                               /* mov %edx, %eax: the connection id */
 	0x48, 0x39, 0xd0,                         /* cmp %rdx, %rax: with flag number 0 */
-	0x75, 0x06,                               /* jne call */
-	0xe7, HYPERCALL_PORT_SIGNAL,                        /* out %eax, $HYPERCALL_PORT_SIGNAL */
+	0x75, 0x05,                               /* jne call */
+	0xe7, HYPERCALL_PORT_SIGNAL,              /* out %eax, $HYPERCALL_PORT_SIGNAL */
 	0x29, 0xd0,                               /* sub %edx, %eax */
 	0xc3,                                     /* ret */
-	0xcc,                                     /* (never) */
-	0xe7, HYPERCALL_PORT_CALL,                          /* call: out %eax, $HYPERCALL_PORT_CALL */
+	0xe7, HYPERCALL_PORT_CALL,                /* call: out %eax, $HYPERCALL_PORT_CALL */
+	0xc3,                                     /* ret */
+	0x50,                                     /* call32: push %eax */
+	0x8c, 0xc8,                               /* mov %cs, %eax */
+	0xa8, 0x03,                               /* test $3, %al */
+	0x58,                                     /* pop %eax */
+	0x75, 0x20,                               /* jnz undefined */
+	0x3d, 0x5d, 0x00, 0x01, 0x00,             /* cmp $0x1005d, %eax */
+	0x75, 0x0f,                               /* jne 1f */
+	0x85, 0xd2,                               /* test %edx, %edx: no reps */
+	0x75, 0x0b,                               /* jne 1f */
+	0x85, 0xdb,                               /* test %ebx, %ebx: flag number 0 */
+	0x75, 0x07,                               /* jne 1f */
+	0x89, 0xc8,                               /* mov %ecx, %eax: the connection id */
+	0xe7, HYPERCALL_PORT_SIGNAL,              /* out %eax, $HYPERCALL_PORT_SIGNAL */
+	0x29, 0xc8,                               /* sub %ecx, %eax; EDX is 0 */
+	0xc3,                                     /* ret */
+	0xe7, HYPERCALL_PORT_CALL,                /* 1: out %eax, $HYPERCALL_PORT_CALL */
+	0xc3,                                     /* ret */
+};
+
+static const u8 kernel_page[] = {
+	ENTRY,
+	0x75, 0x17,                               /* jnz call32 */
+	0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00,       /* cmp $0x1005d, %ecx: fast HvCallSignalEvent */
+	0x74, 0x27,                               /* je kvm */
+	0x66, 0x83, 0xf9, 0x50,                   /* cmp $0x50, %cx */
+	0x72, 0x21,                               /* jb kvm */
+	0x8c, 0xc8,                               /* mov %cs, %eax */
+	0xa8, 0x03,                               /* test $3, %al: the CPL */
+	0x75, 0x32,                               /* jnz undefined */
+	0xe7, HYPERCALL_PORT_CALL,                /* out %eax, $HYPERCALL_PORT_CALL */
+	0xc3,                                     /* ret */
+	0x3d, 0x5d, 0x00, 0x01, 0x00,             /* call32: cmp $0x1005d, %eax */
+	0x74, 0x11,                               /* je kvm */
+	0x66, 0x83, 0xf8, 0x50,                   /* cmp $0x50, %ax */
+	0x72, 0x0b,                               /* jb kvm */
+	0x50,                                     /* push %eax */
+	0x8c, 0xc8,                               /* mov %cs, %eax */
+	0xa8, 0x03,                               /* test $3, %al */
+	0x58,                                     /* pop %eax */
+	0x75, 0x1a,                               /* jnz undefined */
+	0xe7, HYPERCALL_PORT_CALL,                /* out %eax, $HYPERCALL_PORT_CALL */
+	0xc3,                                     /* ret */
+	0x0f, 0x01, 0xc1,                         /* kvm: vmcall */
 	0xc3,                                     /* ret */
 };
 /* clang-format on */
 
+static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9 };
+static const u8 undefined[] = { 0x0f, 0x0b }; /* ud2 */
+
+_Static_assert(sizeof(user_page) <= UNDEFINED_OFFSET, "UD2 lies behind it");
+_Static_assert(sizeof(kernel_page) <= UNDEFINED_OFFSET, "UD2 lies behind it");
+
+/* Other VPs may be running the same bytes: none may change, not even for a moment. */
+static void fill(u8 page[static HV_PAGE_SIZE], const u8 *code, size_t len)
+{
+	u8 whole[HV_PAGE_SIZE];
+
+	memset(whole, 0xcc, sizeof(whole)); /* int3 */
+	memcpy(whole, code, len);
+	memcpy(whole + UNDEFINED_OFFSET, undefined, sizeof(undefined));
+	memcpy(page, whole, sizeof(whole));
+}
+
 void hypercall_page_fill_user(u8 page[static HV_PAGE_SIZE])
 {
-	memset(page, 0xcc, HV_PAGE_SIZE); /* int3 */
-	memcpy(page, hypercall_page, sizeof(hypercall_page));
+	fill(page, user_page, sizeof(user_page));
 }
 
-void hypercall_page_fill_kernel(u8 page[static HV_PAGE_SIZE], bool vmmcall)
+void hypercall_page_fill_kernel(u8 page[static HV_PAGE_SIZE], bool with_vmmcall)
 {
-	(void)vmmcall;
-	memset(page, 0xcc, HV_PAGE_SIZE);
+	u8 code[sizeof(kernel_page)];
+
+	memcpy(code, kernel_page, sizeof(code));
+	if (with_vmmcall)
+		memcpy(code + VMCALL_OFFSET, vmmcall, sizeof(vmmcall));
+	fill(page, code, sizeof(code));
 }
 
-/* Whether the caller runs 64-bit code. */
-static bool long_mode(const struct hyperv_vp *vp)
+bool hypercall_page_host_has_vmmcall(void)
 {
-	struct kvm_sregs s;
+	u32 eax, ebx, ecx, edx;
 
-	return !kvm_get_sregs(vp->vcpu->fd, &s) && s.cs.l;
+	/* "AuthenticAMD", "HygonGenuine". */
+	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && (ebx == 0x68747541 || ebx == 0x6f677948);
 }
 
-static void user_call(struct hyperv_vp *vp, struct kvm_regs *r)
+/* ---- The ports --------------------------------------------------------------------------------- */
+
+static bool long_mode(const struct kvm_sregs *s)
 {
-	if (long_mode(vp)) {
-		r->rax = hypercall_run(vp, r->rcx, r->rdx, r->r8);
+	return s->cs.l;
+}
+
+/* Where the TLFS allows a hypercall. Our page lets nobody else come here. */
+static bool allowed(const struct kvm_sregs *s)
+{
+	return s->cr0 & CR0_PE && s->ss.dpl == 0;
+}
+
+static u64 pair(u64 high, u64 low)
+{
+	return high << 32 | (u32)low;
+}
+
+static u64 run(struct hyperv_vp *vp, const struct kvm_regs *r, const struct kvm_sregs *s)
+{
+	if (long_mode(s))
+		return hypercall_run(vp, r->rcx, r->rdx, r->r8);
+	return hypercall_run(vp, pair(r->rdx, r->rax), pair(r->rbx, r->rcx), pair(r->rdi, r->rsi));
+}
+
+static void port_call(struct hyperv_vp *vp, struct kvm_regs *r, const struct kvm_sregs *s)
+{
+	u64 result = run(vp, r, s);
+
+	if (result == HYPERCALL_UNDEFINED) {
+		/* The page's own UD2 raises it: RIP need not point at the OUT any more. */
+		r->rip += UNDEFINED_OFFSET - (s->cs.base + r->rip) % HV_PAGE_SIZE;
+	} else if (long_mode(s)) {
+		r->rax = result;
 	} else {
-		r->rax = HV_STATUS_INVALID_HYPERCALL_CODE;
-		r->rdx = 0;
+		r->rdx = result >> 32;
+		r->rax = (u32)result;
 	}
 }
 
-static void user_signal(struct hyperv_vp *vp, struct kvm_regs *r, u32 connection_id)
+/* The page takes the id, which it has kept in EDX or ECX, off EAX again. */
+static void port_signal(struct hyperv_vp *vp, struct kvm_regs *r, const struct kvm_sregs *s,
+			u32 connection_id)
 {
 	u64 status = hypercall_run(vp, HV_CALL_SIGNAL_EVENT | HV_CONTROL_FAST, connection_id, 0);
 
-	r->rax = (u32)(r->rdx + status);
+	r->rax = (u32)((long_mode(s) ? r->rdx : r->rcx) + status);
 }
 
 bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value)
 {
+	struct kvm_sregs s;
 	struct kvm_regs r;
 
 	if (port != HYPERCALL_PORT_SIGNAL && port != HYPERCALL_PORT_CALL)
 		return false;
-	if (kvm_get_regs(vp->vcpu->fd, &r))
+	if (kvm_get_regs(vp->vcpu->fd, &r) || kvm_get_sregs(vp->vcpu->fd, &s) || !allowed(&s))
 		return true;
 	if (port == HYPERCALL_PORT_SIGNAL)
-		user_signal(vp, &r, value);
+		port_signal(vp, &r, &s, value);
 	else
-		user_call(vp, &r);
+		port_call(vp, &r, &s);
 	kvm_set_regs(vp->vcpu->fd, &r);
 	return true;
 }
-

@@ -17,6 +17,7 @@
 
 #include "base/types.h"
 #include "vmm/cpuid.h"
+#include "vmm/layout.h"
 #include "vmm/vm.h"
 
 enum hyperv_choice { HYPERV_AUTO, HYPERV_KERNEL, HYPERV_USER };
@@ -31,6 +32,11 @@ struct hyperv_crash {
 };
 
 struct hyperv;
+
+/* VPs by index. */
+struct vp_set {
+	u64 bank[(LAYOUT_CPUS_MAX + 63) / 64];
+};
 
 /*
  * Features by name that are not to be as the policy has them: a bit a name. What one switched on
@@ -80,6 +86,24 @@ int hyperv_cpuid(struct hyperv *hv, struct cpuid *t);
 
 /* Prepares one VP after its vcpu_init(). 0 or -errno. */
 int hyperv_vp_init(struct hyperv *hv, struct vcpu *vcpu);
+
+/* HvCallRetargetDeviceInterrupt: where an MSI of a virtual PCI device is to go. */
+struct hyperv_retarget {
+	u64 device_id;
+	u32 msi_address, msi_data; /* which of its interrupts, as the device was given it */
+	u8 vector;
+	bool multicast; /* to all of `targets`, not one of them */
+	struct vp_set targets;
+};
+
+/*
+ * Called on the vCPU thread with checked, private arguments. Must not block. Returns an HV_STATUS:
+ * HV_STATUS_INVALID_DEVICE_ID where there is no such device.
+ */
+typedef u16 (*hyperv_retarget_fn)(void *ctx, const struct hyperv_retarget *r);
+
+/* Who carries it out; before vm_start(). Without one there is no device to name. Main thread. */
+void hyperv_on_retarget(struct hyperv *hv, hyperv_retarget_fn retarget, void *ctx);
 
 /* The last crash report; of use after hooks.end with VM_END_PANIC and vm_stop(). */
 const struct hyperv_crash *hyperv_crash_report(const struct hyperv *hv);

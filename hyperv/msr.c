@@ -44,6 +44,8 @@ static bool write_guest_os_id(struct hyperv_vp *vp, u32 msr, u64 value)
 	(void)msr;
 	pthread_mutex_lock(&hv->lock);
 	hv->guest_os_id = value;
+	if (hv->backend->change_os_id)
+		hv->backend->change_os_id(vp, value);
 	if (!value) {
 		hv->hypercall &= ~HV_MSR_PAGE_ENABLE;
 		overlay_remove(&hv->hypercall_overlay);
@@ -66,8 +68,7 @@ static bool set_hypercall(struct hyperv *hv, u64 value)
 		page = overlay_place(&hv->hypercall_overlay, hv->mem, value & HV_MSR_PAGE_GPA);
 		if (!page)
 			return false;
-		if (hv->backend->fill_hypercall_page)
-			hv->backend->fill_hypercall_page(page);
+		hv->backend->fill_hypercall_page(page);
 	} else {
 		overlay_remove(&hv->hypercall_overlay);
 	}

@@ -11,10 +11,11 @@ ioctl arg1 == KVM_IRQFD             # an interrupt is bound to its eventfd
 ioctl arg1 == KVM_GET_REGS          # the registers of a hypercall
 ioctl arg1 == KVM_SET_REGS          # and its result
 ioctl arg1 == KVM_GET_SREGS         # what mode the guest is in
-ioctl arg1 == KVM_SET_SREGS         # its task priority; flushes its TLB
+ioctl arg1 == KVM_SET_SREGS         # its task priority
 ioctl arg1 == KVM_GET_FPU           # a hypercall's input in XMM registers
+ioctl arg1 == KVM_GET_CPUID2        # the leaves that are registers by name
 ioctl arg1 == KVM_GET_MSRS          # the time stamp counter
-ioctl arg1 == KVM_SET_MSRS          # the synthetic interrupt controller in the kernel
+ioctl arg1 == KVM_SET_MSRS          # the synthetic interrupt controller in the kernel; TLB flushes
 ioctl arg1 == KVM_SIGNAL_MSI        # an interrupt for another VP, a timer's for this one
 ioctl arg1 == KVM_GET_LAPIC         # which interrupts are in service
 ioctl arg1 == KVM_GET_MP_STATE      # whether it halted

@@ -110,6 +110,11 @@ int kvm_hyperv_eventfd(int vm_fd, const struct kvm_hyperv_eventfd *eventfd)
 	return kvm_ioctl_ptr(vm_fd, KVM_HYPERV_EVENTFD, eventfd);
 }
 
+int kvm_set_clock(int vm_fd, const struct kvm_clock_data *clock)
+{
+	return kvm_ioctl_ptr(vm_fd, KVM_SET_CLOCK, clock);
+}
+
 int kvm_signal_msi(int vm_fd, const struct kvm_msi *msi)
 {
 	/* 1: delivered, 0: blocked by the guest. */
@@ -183,6 +188,11 @@ int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu)
 int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic)
 {
 	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_LAPIC, lapic);
+}
+
+int kvm_get_cpuid2(int vcpu_fd, struct kvm_cpuid2 *cpuid)
+{
+	return kvm_ioctl_ptr(vcpu_fd, KVM_GET_CPUID2, cpuid);
 }
 
 int kvm_set_cpuid2(int vcpu_fd, const struct kvm_cpuid2 *cpuid)

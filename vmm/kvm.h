@@ -32,6 +32,7 @@ int kvm_set_gsi_routing(int vm_fd, const struct kvm_irq_routing *routing);
 int kvm_irqfd(int vm_fd, const struct kvm_irqfd *irqfd);
 int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *ioeventfd);
 int kvm_hyperv_eventfd(int vm_fd, const struct kvm_hyperv_eventfd *eventfd);
+int kvm_set_clock(int vm_fd, const struct kvm_clock_data *clock);
 int kvm_signal_msi(int vm_fd, const struct kvm_msi *msi);
 int kvm_x86_set_msr_filter(int vm_fd, const struct kvm_msr_filter *filter);
 /* On a VM or a vCPU. */
@@ -49,6 +50,7 @@ int kvm_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state);
 int kvm_get_vcpu_events(int vcpu_fd, struct kvm_vcpu_events *events);
 int kvm_set_vcpu_events(int vcpu_fd, const struct kvm_vcpu_events *events);
 int kvm_get_fpu(int vcpu_fd, struct kvm_fpu *fpu);
+int kvm_get_cpuid2(int vcpu_fd, struct kvm_cpuid2 *cpuid);
 int kvm_set_cpuid2(int vcpu_fd, const struct kvm_cpuid2 *cpuid);
 int kvm_get_tsc_khz(int vcpu_fd);
 /* 0, or -EIO where the kernel did not take every one of the msrs. */

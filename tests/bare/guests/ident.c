@@ -76,7 +76,7 @@ static void check_hypercalls(void)
 	CHECK(bare_hypercall(HV_CALL_POST_MESSAGE, input + 4, 0) == HV_STATUS_INVALID_ALIGNMENT);
 	CHECK(bare_hypercall(HV_CALL_POST_MESSAGE, input + 0xf80, 0) ==
 	      HV_STATUS_INVALID_ALIGNMENT);
-	CHECK(bare_hypercall(HV_CALL_POST_MESSAGE, NOT_RAM, 0) == HV_STATUS_INVALID_PARAMETER);
+	CHECK(bare_hypercall(HV_CALL_POST_MESSAGE, NOT_RAM, 0) == HV_STATUS_INVALID_ALIGNMENT);
 	m->payload_size = HV_MESSAGE_PAYLOAD_MAX + 1;
 	CHECK(bare_hypercall(HV_CALL_POST_MESSAGE, input, 0) == HV_STATUS_INVALID_PARAMETER);
 	m->payload_size = 4;

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh disable=SC2154 # see guest.sh
+# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh clock.sh)" clock FLAGS CLOCKSOURCE
+# CLOCKEVENT ROW`: are these its features, clocks and clock interrupts? Says "begin" and "end" with its
+# uptime, two seconds apart, for the host to compare.
+
+check "the features are those predicted" features "$1"
+check "the clocksource is $2" clocksource "$2"
+check "the clockevents are $3" clockevent "$3"
+before=$(interrupts "$4")
+echo "begin $(cat /proc/uptime)"
+sleep 2
+echo "end $(cat /proc/uptime)"
+check "time goes by its interrupts ($4), here from $before" [ "$(interrupts "$4")" != "$before" ]
+check "every CPU has clock interrupts ($4)" ticks "$4"
+check "no warning in dmesg" no_warnings
+exit "$failed"

@@ -47,7 +47,12 @@ $(eval $(call unit_test,hyperv/stimer_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/apic_test,$(PARTITION) hyperv/attention.c))
 $(eval $(call unit_test,hyperv/ports_test,$(PARTITION)))
 $(eval $(call unit_test,hyperv/synic_test,$(PARTITION)))
-$(eval $(call unit_test,hyperv/hypercall_test,$(PARTITION) hyperv/hypercall.c))
+HYPERCALLS := tests/hyperv/hypercall_bed.c $(PARTITION) $(wildcard hyperv/hypercall*.c) hyperv/vp_set.c \
+	hyperv/vp_registers.c hyperv/tlb.c hyperv/msr.c hyperv/crash.c hyperv/syndbg.c \
+	vmm/cpuid.c
+$(foreach t,hypercall hypercall_calls hypercall_page vp_registers tlb,\
+	$(eval $(call unit_test,hyperv/$(t)_test,$(HYPERCALLS))))
+$(eval $(call unit_test,hyperv/vp_set_test,hyperv/vp_set.c))
 $(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
 $(eval $(call unit_test,hyperv/syndbg_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
 include tests/bare/bare.mk

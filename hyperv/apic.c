@@ -18,14 +18,6 @@
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
-/* Intel SDM vol. 3, "Local APIC Register Address Map". */
-#define APIC_TPR 0x80
-#define APIC_EOI 0xb0
-#define APIC_SPURIOUS 0xf0
-#define APIC_ISR 0x100
-#define APIC_IRR 0x200
-#define APIC_ICR 0x300
-#define APIC_ICR2 0x310
 #define APIC_SOFTWARE_ENABLE 0x100u
 #define APIC_VECTORS 256u
 
@@ -220,10 +212,66 @@ bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value)
 	return true;
 }
 
+/* What the APIC takes for reserved in the lower half of ICR. */
+#define ICR_RESERVED 0xfff32000u
+
+/* CPUs have it in MSRs of its own, a 64-bit ICR among them, in x2APIC mode. */
+#define APIC_BASE_X2APIC 0x400u
+#define MSR_X2APIC(reg) (0x800 + ((reg) >> 4))
+
+static u32 register_of(u32 msr)
+{
+	if (msr == HV_MSR_EOI)
+		return APIC_EOI;
+	return msr == HV_MSR_ICR ? APIC_ICR : APIC_TPR;
+}
+
+/*
+ * In xAPIC mode. CR8 is all of TPR that can be set this way: its lower half, which only takes part in
+ * arbitration, becomes 0.
+ */
+static bool write_xapic(struct hyperv_vp *vp, u32 reg, u64 value, struct kvm_sregs *s)
+{
+	if (reg == APIC_TPR) {
+		s->cr8 = value >> 4 & 0xf;
+		return !kvm_set_sregs(vp->vcpu->fd, s);
+	}
+	vp->apic_write.reg = reg;
+	vp->apic_write.value = value;
+	vcpu_attend(vp->vcpu);
+	return true;
+}
+
+/* Where KVM knows Hyper-V it does it itself. */
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value)
 {
-	(void)vp, (void)msr, (void)value;
-	return false;
+	u32 reg = register_of(msr);
+	struct kvm_sregs s;
+
+	if (reg == APIC_ICR ? value & ICR_RESERVED : value >> 32)
+		return false;
+	if (vp->hv->kvm_apic_msrs)
+		return !vcpu_set_msr(vp->vcpu, msr, value);
+	if (kvm_get_sregs(vp->vcpu->fd, &s))
+		return false;
+	if (s.apic_base & APIC_BASE_X2APIC)
+		return !vcpu_set_msr(vp->vcpu, MSR_X2APIC(reg), reg == APIC_EOI ? 0 : value);
+	return write_xapic(vp, reg, value, &s);
+}
+
+void apic_run_write(struct hyperv_vp *vp)
+{
+	u32 reg = vp->apic_write.reg;
+	int err = -EAGAIN;
+
+	if (!reg)
+		return;
+	vp->apic_write.reg = 0;
+	if (vcpu_complete(vp->vcpu))
+		err = apic_mmio_write(vp, reg, vp->apic_write.value);
+	/* The guest would wait for what never comes. */
+	if (err && err != -EINTR)
+		vm_report_end(vp->hv->vm, VM_END_INTERNAL, (u64)-err << 32);
 }
 
 /* ---- Idling --------------------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ static u64 auto_eoi_poll(struct hyperv_vp *vp)
 	now = vcpu_clock();
 	if (!vp->auto_eoi_since)
 		vp->auto_eoi_since = now;
-	wait = MAX(now - vp->auto_eoi_since, AUTO_EOI_POLL_MIN_NS);
+	wait = MAX((now - vp->auto_eoi_since) / 4, AUTO_EOI_POLL_MIN_NS);
 	return now + MIN(wait, AUTO_EOI_POLL_MAX_NS);
 }
 
@@ -35,6 +35,7 @@ void attention_run(struct hyperv_vp *vp)
 	u64 deadline, poll;
 
 	tlb_flush_own(vp);
+	apic_run_write(vp);
 	deadline = stimer_run(vp);
 	if (deadline)
 		deadline = time_to_clock(vp, deadline);

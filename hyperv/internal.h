@@ -50,6 +50,13 @@ void overlay_init(struct overlay *o, struct overlay_list *list);
  */
 void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa);
 
+/*
+ * Takes charge of an overlay that lies at gpa in restored RAM, on top of what is placed already, and
+ * of what lay under it. False, and no change, where gpa is not a page of RAM or o is placed.
+ */
+bool overlay_adopt(struct overlay *o, const struct gmem *mem, gpa_t gpa,
+		   const u8 under[static HV_PAGE_SIZE]);
+
 /* Puts back what lay under it, or leaves that to the overlay that lies on it. */
 void overlay_remove(struct overlay *o);
 
@@ -67,6 +74,9 @@ struct time_source {
 
 /* Starts reference time at 0 when the guest's TSC is tsc_now. tsc_khz >= TIME_TSC_KHZ_MIN. */
 void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now);
+
+/* Has the partition's reference time be `reference` now, by vp's TSC. 0 or -errno. */
+int time_resume(struct hyperv_vp *vp, u64 reference);
 
 /* Reference time in 100 ns when the guest's TSC is tsc. */
 u64 time_reference(const struct time_source *t, u64 tsc);
@@ -106,6 +116,11 @@ struct hyperv_vp {
 	_Atomic u32 auto_eoi; /* bit n: SINT n, which has AutoEOI, is to be raised */
 	u64 auto_eoi_since; /* ... and could not be, since this vcpu_clock(); 0: it could */
 	_Atomic bool tlb_flush;
+	/* A write for apic_run_write(). */
+	struct {
+		u32 reg; /* 0: none */
+		u64 value;
+	} apic_write;
 	/* NULL while the guest has SynIC or that page off. Any thread. */
 	struct hv_message_page *_Atomic messages;
 	struct hv_event_page *_Atomic events;
@@ -154,6 +169,7 @@ struct hyperv {
 	const struct gmem *mem;
 	const struct hyperv_backend *backend;
 	struct hyperv_config config;
+	bool kvm_apic_msrs; /* the user back end's KVM knows EOI, ICR and TPR by our MSRs' numbers */
 	struct cpuid_features limit; /* what KVM says it can execute; the kernel back end's */
 	struct cpuid_features offered;
 	bool vmx; /* the guest gets Intel's nested virtualization */
@@ -230,6 +246,11 @@ int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_ma
 
 bool syndbg_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool syndbg_write(struct hyperv_vp *vp, u32 msr, u64 value);
+
+/* ---- state_kernel.c: KVM's part of the state; struct hyperv_backend says what they do ------------------ */
+
+int state_kernel_read(struct hyperv *hv, struct hyperv_state *state);
+int state_kernel_write(struct hyperv *hv, const struct hyperv_state *state);
 
 /* ---- msr.c: what each synthetic MSR means. True: done; false: #GP ----------------------------------- */
 
@@ -332,11 +353,22 @@ void stimer_end_of_message(struct hyperv_vp *vp, u32 sint);
 
 /* ---- apic.c: the local APIC's synthetic side on the user back end ---------------------------------------- */
 
+/* Offsets in its page (Intel SDM vol. 3, "Local APIC Register Address Map"). */
+#define APIC_TPR 0x80u
+#define APIC_EOI 0xb0u
+#define APIC_SPURIOUS 0xf0u
+#define APIC_ISR 0x100u
+#define APIC_IRR 0x200u
+#define APIC_ICR 0x300u
+#define APIC_ICR2 0x310u
+
 /* EOI (write only), ICR and TPR; each is what the APIC's own register is. The VP's thread. */
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);
 /* Raises a fixed interrupt at a VP (edge). 0 or -errno. Any thread. */
 int apic_raise(struct hyperv_vp *vp, u8 vector);
+/* Part of attention_run(), first: a write that could not be done while the guest's WRMSR lasted. */
+void apic_run_write(struct hyperv_vp *vp);
 /* Part of attention_run(): injects what vp->auto_eoi asks for. True: some has to wait. */
 bool apic_run_auto_eoi(struct hyperv_vp *vp);
 /*
@@ -344,6 +376,16 @@ bool apic_run_auto_eoi(struct hyperv_vp *vp);
  * a millisecond, as waking early is allowed. The VP's thread, on either back end.
  */
 void apic_idle(struct hyperv_vp *vp);
+
+/* ---- apic_mmio.c: the APIC's registers in xAPIC mode, on a KVM that cannot write them ------------------------ */
+
+/* Has the VM run what this needs. 0 or -errno. Main thread, before any VP runs. */
+int apic_mmio_init(struct hyperv *hv);
+/*
+ * Writes EOI, or all 64 bits of ICR, as the guest itself would. 0 or -errno. Its thread, after
+ * vcpu_complete().
+ */
+int apic_mmio_write(struct hyperv_vp *vp, u32 reg, u64 value);
 
 /* ---- attention.c -------------------------------------------------------------------------------------------- */
 

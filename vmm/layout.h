@@ -14,6 +14,7 @@
  *	0x0000_f800_0000  | MMIO window of the VMBus     |  LAYOUT_MMIO
  *	0x0000_fec0_0000  | IOAPIC                       |
  *	0x0000_fee0_0000  | local APIC                   |
+ *	0x0000_fffb_b000  | code of ours for the VPs     |  (user back end, without KVM's Hyper-V)
  *	0x0000_fffb_c000  | KVM's TSS and identity map   |  (Intel)
  *	0x0001_0000_0000  +------------------------------+  LAYOUT_HIGH
  *	                  | RAM, high                    |
@@ -37,6 +38,7 @@
 #define LAYOUT_MMIO_SIZE 0x4000000ull
 #define LAYOUT_IOAPIC 0xfec00000ull
 #define LAYOUT_LAPIC 0xfee00000ull
+#define LAYOUT_ASIDE 0xfffbb000ull
 #define LAYOUT_IDENTITY_MAP 0xfffbc000ull
 #define LAYOUT_TSS 0xfffbd000ull
 #define LAYOUT_HIGH 0x100000000ull

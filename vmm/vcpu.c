@@ -319,13 +319,13 @@ void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
 }
 
 /* Into the guest and back, unless somebody wants this vCPU. 0, or -errno of KVM_RUN. */
-static int enter(struct vcpu *vcpu)
+static int enter(struct vcpu *vcpu, bool heed_wishes)
 {
 	int err = -EINTR;
 
 	/* Orders with vcpu_attend(): it sees us inside, or we see its wish. */
 	atomic_fetch_add(&vcpu->passages, 1);
-	if (!atomic_load(&vcpu->attention))
+	if (!heed_wishes || !atomic_load(&vcpu->attention))
 		err = kvm_run(vcpu->fd);
 	atomic_fetch_add(&vcpu->passages, 1);
 	if (atomic_load(&vcpu->drainers)) {
@@ -370,6 +370,35 @@ static bool should_run(const struct vcpu *vcpu)
 {
 	return !atomic_load_explicit(&vcpu->stop, memory_order_acquire) &&
 	       !atomic_load_explicit(&vcpu->vm->ended, memory_order_relaxed);
+}
+
+static bool runnable(struct vcpu *vcpu)
+{
+	struct kvm_mp_state mp;
+
+	return !kvm_get_mp_state(vcpu->fd, &mp) && mp.mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+int vcpu_run_aside(struct vcpu *vcpu, u16 port)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	while (should_run(vcpu)) {
+		int err = enter(vcpu, false);
+
+		if (err == -EINTR || err == -EAGAIN) {
+			if (!runnable(vcpu))
+				return -ECANCELED;
+			continue;
+		}
+		if (err)
+			return err;
+		if (run->exit_reason == KVM_EXIT_IO && run->io.port == port)
+			return vcpu_complete(vcpu) ? 0 : -ECANCELED;
+		handle_exit(vcpu);
+		return -ECANCELED;
+	}
+	return -EINTR;
 }
 
 /* The mask is inherited, in the end from whoever started the program. */
@@ -418,7 +447,7 @@ static void *vcpu_main(void *arg)
 	if (err)
 		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
 	while (should_run(vcpu)) {
-		err = enter(vcpu);
+		err = enter(vcpu, true);
 		if (!err)
 			handle_exit(vcpu);
 		else if (err != -EINTR && err != -EAGAIN)

@@ -71,6 +71,14 @@ void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline);
  */
 bool vcpu_complete(struct vcpu *vcpu);
 
+/*
+ * Has the vCPU run, from the state it was given, until it writes to `port`: a detour the guest knows
+ * nothing of. hooks.attention does not run meanwhile. 0; -ECANCELED where the guest's own INIT or
+ * shutdown took over, whose state it has now; -EINTR where the VM is being stopped; another -errno of
+ * KVM_RUN. On its own thread, from hooks.attention.
+ */
+int vcpu_run_aside(struct vcpu *vcpu, u16 port);
+
 /* CLOCK_MONOTONIC in ns: what alarms are set by. */
 u64 vcpu_clock(void);
 

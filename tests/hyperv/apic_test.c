@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -222,7 +223,7 @@ static void waiting_is_polled_the_later_the_longer(void **state)
 	request(SINT);
 	attention_run(vp);
 	assert_int_equal(f->alarm[0], FAKE_CLOCK + 200000);
-	vp->auto_eoi_since = FAKE_CLOCK - 3000000;
+	vp->auto_eoi_since = FAKE_CLOCK - 12000000;
 	attention_run(vp);
 	assert_int_equal(f->alarm[0], FAKE_CLOCK + 3000000);
 	vp->auto_eoi_since = 1;
@@ -250,6 +251,135 @@ static void the_nearest_timer_sets_the_alarm(void **state)
 	assert_in_range(f->alarm[0], FAKE_CLOCK + 100000, FAKE_CLOCK + 100200);
 }
 
+/* ---- Registers ------------------------------------------------------------------------------------ */
+
+static u64 get(u32 msr)
+{
+	u64 value = 0;
+
+	assert_true(apic_read(vp, msr, &value));
+	return value;
+}
+
+static void registers_are_read_from_the_apic(void **state)
+{
+	struct fake *f = *state;
+	u64 value;
+
+	fake_apic_set(f, 0, TPR, 0x35);
+	fake_apic_set(f, 0, 0x300, 0x4062);
+	fake_apic_set(f, 0, 0x310, 0x01000000);
+	assert_int_equal(get(HV_MSR_TPR), 0x35);
+	assert_int_equal(get(HV_MSR_ICR), 0x0100000000004062);
+	assert_false(apic_read(vp, HV_MSR_EOI, &value));
+}
+
+static void reserved_bits_fault(void **state)
+{
+	struct fake *f = *state;
+
+	f->hv.kvm_apic_msrs = true;
+	assert_false(apic_write(vp, HV_MSR_EOI, 1ull << 32));
+	assert_false(apic_write(vp, HV_MSR_TPR, 1ull << 32));
+	for (unsigned bit = 0; bit < 32; bit++) {
+		bool reserved = bit == 13 || bit == 16 || bit == 17 || bit >= 20;
+
+		assert_int_equal(apic_write(vp, HV_MSR_ICR, 1ull << bit), !reserved);
+	}
+}
+
+static void kvm_writes_what_it_can(void **state)
+{
+	struct fake *f = *state;
+
+	f->hv.kvm_apic_msrs = true;
+	assert_true(apic_write(vp, HV_MSR_ICR, 0x0100000000004062));
+	assert_int_equal(kvm->msr, HV_MSR_ICR);
+	assert_int_equal(kvm->msr_value, 0x0100000000004062);
+	f->hv.kvm_apic_msrs = false;
+	kvm->sregs.apic_base = 0xfee00c00; /* x2APIC mode */
+	assert_true(apic_write(vp, HV_MSR_EOI, 7));
+	assert_int_equal(kvm->msr, 0x80b);
+	assert_int_equal(kvm->msr_value, 0);
+	assert_true(apic_write(vp, HV_MSR_TPR, 0x35));
+	assert_int_equal(kvm->msr, 0x808);
+	assert_int_equal(kvm->msr_value, 0x35);
+	assert_true(apic_write(vp, HV_MSR_ICR, 0x0100000000004062));
+	assert_int_equal(kvm->msr, 0x830);
+}
+
+/* A 64-bit guest in the middle of something, in xAPIC mode. */
+static void xapic_guest(void)
+{
+	kvm->regs = (struct kvm_regs){ .rip = 0xffffffff81000000, .rax = 1, .rflags = 0x246 };
+	kvm->sregs = (struct kvm_sregs){ .apic_base = 0xfee00900,
+					 .cr0 = 0x80050033,
+					 .cr4 = 0x3720f0,
+					 .efer = 0xd01,
+					 .cs = { .l = 1, .selector = 0x10 } };
+}
+
+static void a_vp_writes_its_own_xapic(void **state)
+{
+	struct fake *f = *state;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	xapic_guest();
+	regs = kvm->regs;
+	sregs = kvm->sregs;
+	kvm->events.nmi.pending = 1;
+	f->attended = 0;
+	assert_true(apic_write(vp, HV_MSR_EOI, 0));
+	assert_int_equal(f->attended, 1);
+	assert_int_equal(kvm->aside_regs.rip, 0); /* not within the WRMSR */
+	attention_run(vp);
+	assert_int_equal(kvm->aside_regs.rdx, 0xfee000b0);
+	assert_int_equal(kvm->aside_regs.rflags, 2);
+	assert_int_equal(kvm->aside_sregs.cr0 & 0x80000001, 1);
+	assert_int_equal(kvm->aside_sregs.cr4, 0x2000 & sregs.cr4);
+	assert_int_equal(kvm->aside_sregs.efer & 0x400, 0);
+	assert_int_equal(kvm->aside_sregs.cs.l, 0);
+	assert_int_equal(kvm->aside_events.nmi.masked, 1);
+	assert_false(kvm->aside_events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING);
+	assert_memory_equal(&kvm->regs, &regs, sizeof(regs));
+	assert_memory_equal(&kvm->sregs, &sregs, sizeof(sregs));
+	assert_false(kvm->events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING);
+	kvm->aside_regs.rip = 0;
+	attention_run(vp); /* once */
+	assert_int_equal(kvm->aside_regs.rip, 0);
+	assert_true(apic_write(vp, HV_MSR_ICR, 0x0100000000004062));
+	attention_run(vp);
+	assert_int_equal(kvm->aside_regs.rcx, 0xfee00310);
+	assert_int_equal(kvm->aside_regs.rbx, 0x01000000);
+	assert_int_equal(kvm->aside_regs.rdx, 0xfee00300);
+	assert_int_equal(kvm->aside_regs.rax, 0x4062);
+}
+
+static void an_init_meanwhile_wins(void **state)
+{
+	struct fake *f = *state;
+
+	xapic_guest();
+	kvm->aside_result = -ECANCELED;
+	assert_true(apic_write(vp, HV_MSR_EOI, 0));
+	attention_run(vp);
+	assert_int_equal(kvm->regs.rip, 0); /* INIT's */
+	assert_int_equal(f->ended, -1);
+	kvm->aside_result = -EFAULT;
+	assert_true(apic_write(vp, HV_MSR_EOI, 0));
+	attention_run(vp);
+	assert_int_equal(f->ended, VM_END_INTERNAL);
+}
+
+static void xapic_tpr_is_cr8(void **state)
+{
+	(void)state;
+	xapic_guest();
+	assert_true(apic_write(vp, HV_MSR_TPR, 0x75));
+	assert_int_equal(kvm->sregs.cr8, 7);
+}
+
 static void idling_ends_with_a_request(void **state)
 {
 	struct fake *f = *state;
@@ -275,6 +405,12 @@ int main(void)
 		TEST(several_sints),
 		TEST(waiting_is_polled_the_later_the_longer),
 		TEST(the_nearest_timer_sets_the_alarm),
+		TEST(registers_are_read_from_the_apic),
+		TEST(reserved_bits_fault),
+		TEST(kvm_writes_what_it_can),
+		TEST(a_vp_writes_its_own_xapic),
+		TEST(an_init_meanwhile_wins),
+		TEST(xapic_tpr_is_cr8),
 		TEST(idling_ends_with_a_request),
 	};
 

@@ -76,6 +76,53 @@ FAKE_CALL int kvm_get_regs(int vcpu_fd, struct kvm_regs *regs)
 	return 0;
 }
 
+FAKE_CALL int kvm_set_regs(int vcpu_fd, const struct kvm_regs *regs)
+{
+	current->kvm[vcpu_fd].regs = *regs;
+	return 0;
+}
+
+FAKE_CALL int kvm_get_sregs(int vcpu_fd, struct kvm_sregs *sregs)
+{
+	*sregs = current->kvm[vcpu_fd].sregs;
+	return 0;
+}
+
+FAKE_CALL int kvm_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs)
+{
+	current->kvm[vcpu_fd].sregs = *sregs;
+	return 0;
+}
+
+FAKE_CALL int kvm_set_user_memory_region(int vm_fd,
+					 const struct kvm_userspace_memory_region *region)
+{
+	(void)vm_fd, (void)region;
+	return 0;
+}
+
+FAKE_CALL int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	struct fake_kvm *k = &current->kvm[vcpu->fd];
+
+	k->msr = msr;
+	k->msr_value = value;
+	return 0;
+}
+
+/* The guest's own state is changed by it, as by KVM. */
+FAKE_CALL int vcpu_run_aside(struct vcpu *vcpu, u16 port)
+{
+	struct fake_kvm *k = &current->kvm[vcpu->fd];
+
+	(void)port;
+	k->aside_regs = k->regs;
+	k->aside_sregs = k->sregs;
+	k->aside_events = k->events;
+	k->regs.rip = 0;
+	return k->aside_result;
+}
+
 FAKE_CALL int kvm_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
 {
 	*state = current->kvm[vcpu_fd].mp;

@@ -26,12 +26,20 @@ struct fake {
 	/* In place of KVM: what a vCPU's descriptor (its index) stands for. */
 	struct fake_kvm {
 		struct kvm_regs regs;
+		struct kvm_sregs sregs;
 		struct kvm_vcpu_events events;
 		struct kvm_lapic_state apic;
 		struct kvm_mp_state mp;
 		bool incomplete; /* an instruction cannot be finished */
 		u32 msi[8]; /* vectors raised by MSI, in order */
 		unsigned msis;
+		u32 msr; /* written last, and the value */
+		u64 msr_value;
+		/* vcpu_run_aside(): what it found, and is to return. */
+		struct kvm_regs aside_regs;
+		struct kvm_sregs aside_sregs;
+		struct kvm_vcpu_events aside_events;
+		int aside_result;
 	} kvm[FAKE_VPS];
 };
 

@@ -100,6 +100,8 @@ $(eval $(call unit_test,machine_crash_test,machine_crash.c))
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)
 $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 
+include tests/fuzz/fuzz.mk
+
 # Those run under TSan as well: two threads meet in them.
 THREAD_TESTS := base/loop_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
 

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The bus under a guest and a host that do as they please: every message in any order and form,
+ * signals, packets, broken rings, a SynIC that is full or gone, hot add and remove, and a device
+ * that answers when it likes. At the end the guest unloads, and whatever went before nothing of it
+ * may be left.
+ */
+#include "tests/fuzz/guest.h"
+#include "vmbus/server.h"
+
+#include <errno.h>
+
+#define DEVICES 3
+
+/* A device that holds on to things. */
+struct dev {
+	struct vmbus_device dev;
+	struct vmbus_channel *ch; /* open, or closing and not let go */
+	bool closing;
+	struct gpadl *pin;
+	u8 mood; /* MOOD_* */
+	u8 packet[1024];
+};
+
+enum { MOOD_REFUSE = 1, MOOD_HOLD = 2, MOOD_ECHO = 4, MOOD_STOP = 8, MOOD_SEND = 16 };
+
+struct bed {
+	struct guest *guest;
+	struct dev dev[DEVICES];
+};
+
+/* ---- The device ------------------------------------------------------------------------------ */
+
+static struct dev *dev_of(struct vmbus_channel *ch)
+{
+	return container_of(channel_device(ch), struct dev, dev);
+}
+
+static int dev_open(struct vmbus_channel *ch)
+{
+	struct dev *d = dev_of(ch);
+
+	FUZZ_CHECK(!d->ch && channel_loop(ch) && channel_mem(ch));
+	if (d->mood & MOOD_REFUSE)
+		return -EIO;
+	d->ch = ch;
+	channel_set_data(ch, d);
+	return 0;
+}
+
+static void dev_ready(struct vmbus_channel *ch)
+{
+	struct dev *d = dev_of(ch);
+	struct vmbus_packet pkt;
+	int got;
+
+	FUZZ_CHECK(d->ch == ch && !d->closing && channel_data(ch) == d);
+	while (!(d->mood & MOOD_STOP) && (got = channel_recv(ch, d->packet, &pkt))) {
+		if (got < 0)
+			continue;
+		FUZZ_CHECK((const u8 *)pkt.payload >= d->packet &&
+			   (const u8 *)pkt.payload + pkt.payload_size <=
+				   d->packet + sizeof(d->packet));
+		if (pkt.type == VMBUS_PACKET_GPA_DIRECT) {
+			struct iovec iov[8];
+			u32 total;
+
+			gpa_range_iov(channel_mem(ch), pkt.ranges, pkt.ranges_size, pkt.range_count,
+				      iov, ARRAY_SIZE(iov), &total);
+		}
+		if (d->mood & MOOD_ECHO)
+			channel_complete(ch, pkt.transaction_id, pkt.payload, pkt.payload_size);
+	}
+	for (int n = 0; n < 64 && d->mood & MOOD_SEND; n++) {
+		struct vmbus_xfer_range range[2] = { { 1, 2 }, { 3, 4 } };
+
+		if (channel_send_xfer(ch, 1, (u64)n, range, 2, d->packet, 500))
+			break;
+	}
+}
+
+static void dev_let_go(struct dev *d)
+{
+	struct vmbus_channel *ch = d->ch;
+
+	if (d->pin)
+		channel_gpadl_put(ch, d->pin);
+	d->pin = NULL;
+	if (!d->closing)
+		return;
+	d->ch = NULL;
+	d->closing = false;
+	channel_closed(ch);
+}
+
+static void dev_close(struct vmbus_channel *ch)
+{
+	struct dev *d = dev_of(ch);
+
+	FUZZ_CHECK(d->ch == ch && !d->closing);
+	d->closing = true;
+	if (!(d->mood & MOOD_HOLD))
+		dev_let_go(d);
+}
+
+/* Names, types and packet sizes differ; one is a pipe. */
+static const struct vmbus_device_ops ops[DEVICES] = {
+	{ "a", { { 1 } }, false, 64, dev_open, dev_ready, dev_close },
+	{ "b", { { 2 } }, true, 256, dev_open, dev_ready, dev_close },
+	{ "c", { { 3 } }, false, 1024, dev_open, dev_ready, dev_close },
+};
+
+static void dev_offer(struct bed *b, unsigned i)
+{
+	struct dev *d = &b->dev[i];
+
+	if (d->dev.primary)
+		return;
+	FUZZ_CHECK(!d->ch);
+	d->dev = (struct vmbus_device){ .ops = &ops[i], .instance = { { (u8)(i + 10) } } };
+	FUZZ_CHECK(!vmbus_offer(b->guest->g.bus, &d->dev));
+	FUZZ_CHECK(vmbus_offer(b->guest->g.bus, &d->dev) == -EEXIST);
+}
+
+static void op_device(struct bed *b, struct fuzz_input *in)
+{
+	unsigned i = fuzz_below(in, DEVICES);
+	struct dev *d = &b->dev[i];
+
+	switch (fuzz_below(in, 7)) {
+	case 0:
+		vmbus_rescind(&d->dev);
+		break;
+	case 1:
+		dev_offer(b, i);
+		break;
+	case 2:
+		d->mood = fuzz_u8(in);
+		break;
+	case 3:
+		dev_let_go(d);
+		break;
+	case 4:
+		if (d->ch && !d->pin)
+			d->pin = channel_gpadl_get(d->ch, fuzz_u8(in));
+		break;
+	case 5:
+		if (d->ch)
+			channel_resume(d->ch);
+		break;
+	case 6:
+		if (d->ch)
+			channel_send(d->ch, VMBUS_PACKET_INBAND, fuzz_u8(in) & 1, fuzz_u8(in),
+				     &(struct iovec){ d->packet, fuzz_u8(in) }, 1);
+		break;
+	}
+}
+
+/* ---- The guest ------------------------------------------------------------------------------- */
+
+static const u32 versions[] = { VMBUS_VERSION_WIN10_V5_3, VMBUS_VERSION_WIN10_V5_2,
+				VMBUS_VERSION_WIN10_V4_1, VMBUS_VERSION_WIN8,
+				VMBUS_VERSION_WIN7,       VMBUS_VERSION_WS2008,
+				VMBUS_VERSION_V6_0,       VMBUS_VERSION_WIN8_1 };
+
+static void op_connect(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+
+	g->target_vp = fuzz_rarely(in, 8) ? (u32)fuzz_value(in) : 0;
+	g->msg_sint = fuzz_rarely(in, 8) ? fuzz_u8(in) : VMBUS_SINT;
+	fg_connect(g, versions[fuzz_below(in, ARRAY_SIZE(versions))]);
+	if (!fuzz_rarely(in, 4))
+		fg_request_offers(g);
+}
+
+static void op_open(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+	struct fg_open_params p = { .out_pages = 2 + fuzz_below(in, 3),
+				    .in_pages = 2 + fuzz_below(in, 3),
+				    .target_vp = fuzz_below(in, 5) };
+	struct fg_channel *ch = &b->guest->ch[fuzz_below(in, GUEST_CHANNELS)];
+
+	g->scatter = fuzz_u8(in) & 1;
+	if (p.target_vp == 4)
+		p.target_vp = (u32)fuzz_value(in);
+	if (g->offer_count)
+		fg_open(g, ch, &g->offer[fuzz_below(in, 8) % g->offer_count], &p);
+}
+
+/* A message of the right length and any content: relids and handles are small numbers. */
+static void op_message(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+	u32 word[VMBUS_MESSAGE_MAX / 4] = { fuzz_below(in, VMBUS_MSG_COUNT + 1) };
+	u32 len = 8 + fuzz_below(in, 38) * 4, n = fuzz_below(in, 8);
+
+	for (u32 i = 2; i < 2 + n; i++)
+		word[i] = (u32)fuzz_value(in);
+	fg_post_raw(g, fuzz_rarely(in, 16) ? fuzz_u8(in) : g->msg_conn_id, word, len);
+}
+
+/* The same with bytes of the input for all of it, and any length there can be. */
+static void op_message_raw(struct bed *b, struct fuzz_input *in)
+{
+	u8 bytes[VMBUS_MESSAGE_MAX];
+	u32 len = fuzz_below(in, VMBUS_MESSAGE_MAX + 1), given = fuzz_below(in, 64);
+
+	memset(bytes, 0, sizeof(bytes));
+	fuzz_bytes(in, bytes, given);
+	fg_post_raw(&b->guest->g, b->guest->g.msg_conn_id, bytes, len);
+}
+
+static void op_gpadl(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+	u32 relid = 1 + fuzz_below(in, DEVICES + 1), id;
+	u64 pfn[64];
+
+	if (fuzz_below(in, 2)) {
+		fg_gpadl_teardown(g, relid, fuzz_below(in, 16));
+		return;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(pfn); i++)
+		pfn[i] = i < 4 ? guest_pfn(in) : i;
+	fg_gpadl_create_pfns(g, relid, fuzz_u8(in) * 16u, fuzz_below(in, 60) * GUEST_PAGE_SIZE + 8,
+			     pfn, &id);
+}
+
+static void op_channel(struct bed *b, struct fuzz_input *in)
+{
+	struct fg_channel *ch = &b->guest->ch[fuzz_below(in, GUEST_CHANNELS)];
+	u8 bytes[32];
+
+	if (!guest_has_rings(ch))
+		return;
+	switch (fuzz_below(in, 6)) {
+	case 0:
+		fg_close(ch);
+		break;
+	case 1:
+		fg_modify(ch, (u32)fuzz_value(in));
+		break;
+	case 2:
+		fg_signal(ch);
+		break;
+	case 3:
+		fuzz_bytes(in, bytes, sizeof(bytes));
+		for (u32 n = 1u << fuzz_below(in, 9); n; n--)
+			if (fg_send(ch, n, bytes, fuzz_below(in, sizeof(bytes)), n & 1))
+				break;
+		break;
+	case 4:
+		guest_op_tamper(b->guest, ch, in);
+		break;
+	case 5:
+		guest_op_packet(b->guest, ch, in);
+		break;
+	}
+}
+
+static void op_take(struct bed *b, struct fuzz_input *in)
+{
+	struct fg_packet pkt;
+
+	for (u32 n = fuzz_u8(in), i = fuzz_below(in, GUEST_CHANNELS);
+	     n && guest_take(b->guest, &b->guest->ch[i], &pkt); n--)
+		;
+}
+
+static void op_synic(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+
+	switch (fuzz_below(in, 4)) {
+	case 0:
+		g->refuse_posts = fuzz_below(in, 4);
+		break;
+	case 1:
+		g->slot_held = !g->slot_held;
+		if (!g->slot_held)
+			vmbus_slot_free(g->bus);
+		break;
+	case 2:
+		g->bind_error = fuzz_below(in, 2) ? -EEXIST : 0;
+		break;
+	case 3:
+		g->synic_off = fuzz_u8(in) & 1;
+		break;
+	}
+}
+
+static void step(struct bed *b, struct fuzz_input *in)
+{
+	static void (*const operations[])(struct bed *, struct fuzz_input *) = {
+		op_connect, op_open, op_message, op_message_raw, op_gpadl,
+		op_channel, op_take, op_synic,   op_device,      op_message,
+	};
+	u8 op = fuzz_u8(in) % (ARRAY_SIZE(operations) + 3);
+
+	if (op < ARRAY_SIZE(operations))
+		operations[op](b, in);
+	else if (op == ARRAY_SIZE(operations))
+		guest_op_write(b->guest, in);
+	else
+		guest_op_turn(b->guest, in);
+}
+
+/* ---- What must hold -------------------------------------------------------------------------- */
+
+static void check(struct bed *b)
+{
+	const struct vmbus *bus = b->guest->g.bus;
+	u32 count = 0, words = 0, open = 0;
+
+	for (const struct gpadl *g = bus->gpadls; g; g = g->next, count++) {
+		words += g->words;
+		FUZZ_CHECK(g->received <= g->words);
+		FUZZ_CHECK(g->state != GPADL_ASSEMBLING || !g->pins);
+	}
+	FUZZ_CHECK(count == bus->gpadl_count && count <= VMBUS_GPADLS_MAX);
+	FUZZ_CHECK(words == bus->gpadl_words && words <= VMBUS_GPADL_WORDS_MAX);
+	FUZZ_CHECK(bus->inbox_count <= VMBUS_INBOX_MAX);
+	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
+		const struct vmbus_channel *ch = bus->channel[i];
+
+		if (!ch)
+			continue;
+		open += ch->state == CHANNEL_OPEN;
+		FUZZ_CHECK((ch->state != CHANNEL_CLOSED) == (ch->gpadl && ch->event_fd >= 0));
+		FUZZ_CHECK(!ch->gpadl || ch->gpadl->pins);
+	}
+	FUZZ_CHECK(open == atomic_load(&bus->status_open));
+}
+
+/* Devices let go, the SynIC works again, the guest unloads. */
+static void unload(struct bed *b)
+{
+	struct fakeguest *g = &b->guest->g;
+	struct vmbus_msg_header msg;
+
+	g->slot_held = g->synic_off = false;
+	g->refuse_posts = 0;
+	for (unsigned i = 0; i < DEVICES; i++) {
+		b->dev[i].mood = 0;
+		dev_let_go(&b->dev[i]);
+	}
+	vmbus_slot_free(g->bus);
+	fg_pump(g);
+	g->message_count = 0;
+	while (fg_take(g, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg)) > 0)
+		;
+	g->msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID;
+	FUZZ_CHECK(!fg_unload(g));
+	check(b);
+	FUZZ_CHECK(!g->bus->gpadl_count && !atomic_load(&g->bus->status_open));
+	for (unsigned i = 0; i < DEVICES; i++)
+		FUZZ_CHECK(!b->dev[i].ch && !b->dev[i].closing);
+	for (unsigned i = 0; i < FG_BINDINGS; i++)
+		FUZZ_CHECK(g->binding[i].fd < 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input in = { data, size };
+	struct bed b = { .guest = guest_begin() };
+	struct fakeguest *g = &b.guest->g;
+	bool clean = !(fuzz_u8(&in) & 1);
+
+	for (unsigned i = 0; i < DEVICES; i++)
+		dev_offer(&b, i);
+	while (in.left) {
+		step(&b, &in);
+		check(&b);
+		/* A guest that takes no message has them all by now. */
+		if (g->message_count > FG_MESSAGES / 2)
+			g->message_count = 0;
+	}
+	if (clean)
+		unload(&b);
+	for (unsigned i = 0; i < DEVICES; i++)
+		b.dev[i].mood = 0;
+	guest_end(b.guest);
+	return 0;
+}

@@ -59,19 +59,29 @@ static void lift(struct overlay *o)
 	o->host = NULL;
 }
 
-static void lay(struct overlay *o, gpa_t gpa, u8 *host)
+static void put(struct overlay *o, gpa_t gpa, u8 *host)
 {
-	memcpy(o->under, host, HV_PAGE_SIZE);
-	memset(host, 0, HV_PAGE_SIZE);
 	o->gpa = gpa;
 	o->host = host;
 	o->before = o->list->last;
 	o->list->last = o;
 }
 
+static void lay(struct overlay *o, gpa_t gpa, u8 *host)
+{
+	memcpy(o->under, host, HV_PAGE_SIZE);
+	memset(host, 0, HV_PAGE_SIZE);
+	put(o, gpa, host);
+}
+
+static u8 *page_at(const struct gmem *mem, gpa_t gpa)
+{
+	return gpa % HV_PAGE_SIZE ? NULL : gmem_range(mem, gpa, HV_PAGE_SIZE);
+}
+
 void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa)
 {
-	u8 *host = gpa % HV_PAGE_SIZE ? NULL : gmem_range(mem, gpa, HV_PAGE_SIZE);
+	u8 *host = page_at(mem, gpa);
 
 	if (!host || host == o->host)
 		return host;
@@ -81,6 +91,20 @@ void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa)
 	lay(o, gpa, host);
 	pthread_mutex_unlock(&o->list->lock);
 	return host;
+}
+
+bool overlay_adopt(struct overlay *o, const struct gmem *mem, gpa_t gpa,
+		   const u8 under[static HV_PAGE_SIZE])
+{
+	u8 *host = page_at(mem, gpa);
+
+	if (!host || o->host)
+		return false;
+	pthread_mutex_lock(&o->list->lock);
+	memcpy(o->under, under, HV_PAGE_SIZE);
+	put(o, gpa, host);
+	pthread_mutex_unlock(&o->list->lock);
+	return true;
 }
 
 void overlay_remove(struct overlay *o)

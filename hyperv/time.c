@@ -26,6 +26,17 @@ void time_start(struct time_source *t, u32 tsc_khz, u64 tsc_now)
 	t->offset = (s64)-time_scaled(t, tsc_now);
 }
 
+int time_resume(struct hyperv_vp *vp, u64 reference)
+{
+	struct time_source *t = &vp->hv->time;
+	u64 tsc;
+	int err = vcpu_get_msr(vp->vcpu, MSR_IA32_TSC, &tsc);
+
+	if (!err)
+		t->offset = (s64)(reference - time_scaled(t, tsc));
+	return err;
+}
+
 u64 time_reference(const struct time_source *t, u64 tsc)
 {
 	return time_scaled(t, tsc) + (u64)t->offset;
@@ -50,8 +61,10 @@ u64 time_to_clock(struct hyperv_vp *vp, u64 reference)
 
 void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page)
 {
+	u32 next = page->sequence + 1;
+
 	page->scale = t->scale;
 	page->offset = t->offset;
-	/* 0 would mean "not valid: read the MSR"; it is stored last. */
-	__atomic_store_n(&page->sequence, 1, __ATOMIC_RELEASE);
+	/* 0 would mean "not valid: read the MSR". Stored last: a reader of the old values sees it. */
+	__atomic_store_n(&page->sequence, next ? next : 1, __ATOMIC_RELEASE);
 }

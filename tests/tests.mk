@@ -54,6 +54,7 @@ $(foreach t,hypercall hypercall_calls hypercall_page vp_registers tlb,\
 	$(eval $(call unit_test,hyperv/$(t)_test,$(HYPERCALLS))))
 $(eval $(call unit_test,hyperv/vp_set_test,hyperv/vp_set.c))
 $(eval $(call unit_test,hyperv/msr_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
+$(eval $(call unit_test,hyperv/state_test,$(PARTITION) hyperv/state.c hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
 $(eval $(call unit_test,hyperv/syndbg_test,$(PARTITION) hyperv/msr.c hyperv/crash.c hyperv/syndbg.c))
 include tests/bare/bare.mk
 # ---- vmbus

@@ -151,6 +151,8 @@ static void it_ends_a_halt(void **state)
 	kvm->regs.rflags = 0x202;
 	assert_true(taken());
 	assert_int_equal(kvm->mp.mp_state, KVM_MP_STATE_RUNNABLE);
+	kvm->mp.mp_state = KVM_MP_STATE_SIPI_RECEIVED;
+	assert_false(taken());
 }
 
 static void where_no_apic_listens_it_is_lost(void **state)
@@ -372,6 +374,18 @@ static void an_init_meanwhile_wins(void **state)
 	assert_int_equal(f->ended, VM_END_INTERNAL);
 }
 
+static void an_unfinished_wrmsr_cannot_be_left(void **state)
+{
+	struct fake *f = *state;
+
+	xapic_guest();
+	kvm->incomplete = true;
+	assert_true(apic_write(vp, HV_MSR_EOI, 0));
+	attention_run(vp);
+	assert_int_equal(kvm->aside_regs.rdx, 0);
+	assert_int_equal(f->ended, VM_END_INTERNAL);
+}
+
 static void xapic_tpr_is_cr8(void **state)
 {
 	(void)state;
@@ -410,6 +424,7 @@ int main(void)
 		TEST(kvm_writes_what_it_can),
 		TEST(a_vp_writes_its_own_xapic),
 		TEST(an_init_meanwhile_wins),
+		TEST(an_unfinished_wrmsr_cannot_be_left),
 		TEST(xapic_tpr_is_cr8),
 		TEST(idling_ends_with_a_request),
 	};

@@ -301,10 +301,13 @@ static void a_new_start_drops_what_waited(void **state)
 	assert_true(set(f, COUNT(0), MS));
 	run(f, MS);
 	assert_int_equal(run(f, 2 * MS), 0);
+	assert_true(set(f, CONFIG(0), TO_SINT | HV_STIMER_PERIODIC | HV_STIMER_ENABLE));
+	assert_int_equal(run(f, 2 * MS), 3 * MS);
+	assert_int_equal(run(f, 3 * MS), 0);
 	assert_true(set(f, CONFIG(0), TO_SINT));
 	slot(f)->type = HV_MESSAGE_NONE;
 	synic_end_of_message(&f->hv.vp[0]);
-	assert_int_equal(run(f, 3 * MS), 0);
+	assert_int_equal(run(f, 4 * MS), 0);
 	assert_int_equal(slot(f)->type, HV_MESSAGE_NONE);
 }
 

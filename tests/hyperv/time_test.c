@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "hyperv/internal.h"
+#include "tests/hyperv/fake.h"
 
 /* What a guest computes from the page. */
 static u64 page_time(const struct hv_reference_tsc *p, u64 tsc)
@@ -54,12 +54,30 @@ static void page_and_counter_agree_exactly(void **state)
 		assert_int_equal(page_time(&page, tsc), time_reference(&t, tsc));
 }
 
+/* An alarm is never early, and far ones go off in between. */
+static void reference_time_to_host_time(void **state)
+{
+	const u64 horizon = 3600ull * HV_TIME_HZ;
+	struct fake *f = *state;
+	struct hyperv_vp *vp = &f->hv.vp[1];
+
+	fake_time(f, 5000);
+	assert_int_equal(time_now(vp), 5000);
+	assert_in_range(time_to_clock(vp, 0), FAKE_CLOCK, FAKE_CLOCK + 100);
+	assert_in_range(time_to_clock(vp, 5000), FAKE_CLOCK, FAKE_CLOCK + 100);
+	assert_in_range(time_to_clock(vp, 6000), FAKE_CLOCK + 100000, FAKE_CLOCK + 100100);
+	assert_in_range(time_to_clock(vp, UINT64_MAX), FAKE_CLOCK + horizon * 100,
+			FAKE_CLOCK + horizon * 100 + 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_second_is_ten_million),
 		cmocka_unit_test(time_starts_at_zero_whatever_the_tsc),
 		cmocka_unit_test(page_and_counter_agree_exactly),
+		cmocka_unit_test_setup_teardown(reference_time_to_host_time, fake_setup,
+						fake_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

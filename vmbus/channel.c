@@ -7,8 +7,9 @@
  *	                            `--reply: refused--> CLOSED
  *
  * From OPENING to the reply that closes it the channel pins the GPADL its rings lie in, and rings
- * belong to the I/O loop. Left out: moving an open channel to another I/O loop when its target VP
- * changes; the interrupt moves, the work stays where it is.
+ * belong to the I/O loop. An OPEN channel whose interrupt goes to a VP of another I/O loop leaves
+ * the one (ORDER_DETACH) and comes to the other (ORDER_ATTACH); the guest is answered after that.
+ * Before the answer the last interrupt to the old VP has been sent.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,8 +17,6 @@
 #include <unistd.h>
 
 #include "vmbus/server.h"
-
-static void channel_step(struct vmbus_channel *ch);
 
 static void channel_set_state(struct vmbus_channel *ch, enum channel_state state)
 {
@@ -42,27 +41,34 @@ static void channel_order(struct vmbus_channel *ch, enum channel_order order)
 	loop_post(ch->loop, &ch->ordered);
 }
 
+static struct loop *loop_of_vp(const struct vmbus *bus, u32 vp)
+{
+	return bus->io[vp == VMBUS_VP_NONE ? 0 : vp % bus->io_count];
+}
+
 /* ---- Open ------------------------------------------------------------------------------------ */
 
-static void open_result(struct vmbus *bus, u32 relid, u32 open_id, u32 status)
+static void open_result(struct vmbus *bus, u32 relid, const struct channel_request *req, u32 status)
 {
 	struct vmbus_msg_open_result result = {
 		.header.msgtype = VMBUS_MSG_OPEN_CHANNEL_RESULT,
 		.child_relid = relid,
-		.openid = open_id,
+		.openid = req->open_id,
 		.status = status,
 	};
 
 	if (status)
 		log_guest(&bus->bad_channel, "vmbus: channel %u does not open: %#x", relid, status);
-	vmbus_post(bus, &result, sizeof(result));
+	if (req->reserved)
+		vmbus_post_to(bus, req->message_vp, req->message_sint, &result, sizeof(result));
+	else
+		vmbus_post(bus, &result, sizeof(result));
 }
 
 void channel_release(struct vmbus_channel *ch)
 {
 	if (ch->event_fd >= 0) {
-		ch->bus->port->unbind_event(ch->bus->port, VMBUS_EVENT_CONNECTION_ID(ch->relid),
-					    ch->event_fd);
+		ch->bus->port->unbind_event(ch->bus->port, ch->request.connection_id, ch->event_fd);
 		close(ch->event_fd);
 	}
 	ch->event_fd = -1;
@@ -71,20 +77,31 @@ void channel_release(struct vmbus_channel *ch)
 	ch->gpadl = NULL;
 	ch->in = ch->out = (struct ring){ .broken = true };
 	ch->loop = NULL;
+	ch->monitor = ch->interrupt_page = NULL;
+	ch->reserved = false;
+}
+
+/* A ring whose header lies in its own, or the other's, data is none. */
+static bool headers_alone(u8 *const *page, u32 count, u32 offset)
+{
+	for (u32 i = 0; i < count; i++)
+		if ((i && page[i] == page[0]) || (i != offset && page[i] == page[offset]))
+			return false;
+	return true;
 }
 
 /* The two rings: the guest's first, ours from page `offset` of the GPADL on. */
-static int rings_map(struct vmbus_channel *ch, u32 gpadl, u32 offset)
+static int rings_map(struct vmbus_channel *ch)
 {
+	u32 offset = ch->request.ring_offset, count;
 	u8 *const *page;
-	u32 count;
 	int err;
 
-	ch->gpadl = gpadl_pin(ch->bus, ch->relid, gpadl);
+	ch->gpadl = gpadl_pin(ch->bus, ch->relid, ch->request.gpadl);
 	if (!ch->gpadl)
 		return -ENOENT;
 	page = gpadl_pages(ch->gpadl, &count);
-	if (!page || offset >= count)
+	if (!page || offset >= count || !headers_alone(page, count, offset))
 		return -EINVAL;
 	err = ring_init_reader(&ch->in, page, offset);
 	return err ? err : ring_init_writer(&ch->out, page + offset, count - offset);
@@ -98,7 +115,7 @@ static int signals_bind(struct vmbus_channel *ch)
 
 	if (fd < 0)
 		return -errno;
-	err = port->bind_event(port, VMBUS_EVENT_CONNECTION_ID(ch->relid), fd);
+	err = port->bind_event(port, ch->request.connection_id, fd);
 	if (err) {
 		close(fd);
 		return err;
@@ -107,61 +124,149 @@ static int signals_bind(struct vmbus_channel *ch)
 	return 0;
 }
 
-static void channel_begin_open(struct vmbus_channel *ch, const struct vmbus_msg_open_channel *msg)
+/* Is what the guest names there? */
+static int request_check(const struct vmbus_channel *ch)
+{
+	const struct channel_request *req = &ch->request;
+	const struct vmbus_channel *primary = ch->device->primary;
+
+	if (req->target_vp != VMBUS_VP_NONE && req->target_vp >= ch->bus->port->vp_count)
+		return -EINVAL;
+	if (req->event_flag >= VMBUS_EVENT_FLAGS)
+		return -EINVAL;
+	if (ch != primary && (primary->state != CHANNEL_OPEN || primary->close_wanted))
+		return -EINVAL;
+	return 0;
+}
+
+static void channel_begin_open(struct vmbus_channel *ch, const struct channel_request *req)
 {
 	struct vmbus *bus = ch->bus;
-	u32 vp = msg->target_vp == VMBUS_VP_NONE ? 0 : msg->target_vp;
 	int err;
 
-	ch->open_id = msg->openid;
-	err = vp < bus->port->vp_count ? rings_map(ch, msg->ringbuffer_gpadlhandle,
-						   msg->downstream_ringbuffer_pageoffset)
-				       : -EINVAL;
+	ch->request = *req;
+	err = request_check(ch);
+	if (!err)
+		err = rings_map(ch);
 	if (!err)
 		err = signals_bind(ch);
 	if (err) {
 		channel_release(ch);
-		open_result(bus, ch->relid, ch->open_id,
+		open_result(bus, ch->relid, req,
 			    err == -EINVAL || err == -ENOENT ? VMBUS_STATUS_INVALID_PARAMETER
 							     : VMBUS_STATUS_UNSUCCESSFUL);
 		return;
 	}
-	ch->loop = bus->io[vp % bus->io_count];
+	ch->reserved = req->reserved;
+	ch->target = ch->order_target = req->target_vp;
+	ch->event_flag = req->event_flag;
 	ch->sint = bus->msg_sint;
-	ch->order_target = msg->target_vp;
+	ch->interrupt_page = bus->interrupt_page;
+	ch->monitor = monitor_word(ch);
+	ch->loop = loop_of_vp(bus, req->target_vp);
+	atomic_store(&ch->subs_asked, 0);
 	channel_set_state(ch, CHANNEL_OPENING);
 	channel_order(ch, ORDER_OPEN);
 }
 
-void channel_open(struct vmbus *bus, const void *bytes, u32 len)
+static void channel_open_later(struct vmbus_channel *ch, const struct channel_request *req)
 {
-	struct vmbus_msg_open_channel msg;
-	struct vmbus_channel *ch;
-
-	(void)len;
-	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("open_channel", "relid %u gpadl %#x vp %u", msg.child_relid,
-		    msg.ringbuffer_gpadlhandle, msg.target_vp);
-	ch = offer_find(bus, msg.child_relid);
-	if (!ch || ch->rescinded || ch->state == CHANNEL_OPENING || ch->state == CHANNEL_OPEN) {
-		open_result(bus, msg.child_relid, msg.openid, VMBUS_STATUS_UNSUCCESSFUL);
-		return;
-	}
-	ch->reopen = msg;
+	ch->reopen = *req;
 	ch->reopen_wanted = true;
 	channel_step(ch);
 }
 
+/* The fields of the message that the connection has. */
+static struct channel_request request_parse(const struct vmbus *bus, const void *bytes, u32 len)
+{
+	struct vmbus_msg_open_channel msg;
+	struct vmbus_open_signals signals;
+	struct channel_request req;
+
+	memcpy(&msg, bytes, sizeof(msg));
+	req = (struct channel_request){
+		.open_id = msg.openid,
+		.gpadl = msg.ringbuffer_gpadlhandle,
+		.ring_offset = msg.downstream_ringbuffer_pageoffset,
+		.target_vp = bus->version >= VMBUS_VERSION_WIN8 ? msg.target_vp : 0,
+		.connection_id = VMBUS_EVENT_CONNECTION_ID(msg.child_relid),
+		.event_flag = msg.child_relid,
+	};
+	/* The table has looked at the version's least size; this much more comes with a feature. */
+	if (bus->features & VMBUS_FEATURE_GUEST_SIGNALS && len >= sizeof(msg) + sizeof(signals)) {
+		memcpy(&signals, (const u8 *)bytes + sizeof(msg), sizeof(signals));
+		req.connection_id = signals.connection_id;
+		req.event_flag = signals.event_flag;
+	}
+	return req;
+}
+
+void channel_open(struct vmbus *bus, const void *bytes, u32 len)
+{
+	const u32 with_signals =
+		sizeof(struct vmbus_msg_open_channel) + sizeof(struct vmbus_open_signals);
+	struct channel_request req = request_parse(bus, bytes, len);
+	struct vmbus_msg_open_channel msg;
+	struct vmbus_channel *ch;
+	bool refuse;
+
+	memcpy(&msg, bytes, sizeof(msg));
+	vmbus_trace("open_channel", "relid %u gpadl %#x vp %u", msg.child_relid,
+		    msg.ringbuffer_gpadlhandle, msg.target_vp);
+	if (bus->features & (VMBUS_FEATURE_GUEST_SIGNALS | VMBUS_FEATURE_INTERRUPT_REDIRECTION) &&
+	    len < with_signals) {
+		message_out_of_place(bus, "open_channel without its signals", msg.child_relid);
+		return;
+	}
+	ch = channel_event(bus, msg.child_relid, EVENT_OPEN, &refuse);
+	/* Opened again before it has closed: once, and only what was OPEN can be so. */
+	if (ch && ch->reopen_wanted)
+		refuse = true;
+	if (refuse)
+		open_result(bus, msg.child_relid, &req, VMBUS_STATUS_UNSUCCESSFUL);
+	else if (ch)
+		channel_open_later(ch, &req);
+}
+
+void channel_open_reserved(struct vmbus *bus, const void *bytes, u32 len)
+{
+	struct vmbus_msg_open_reserved msg;
+	struct channel_request req;
+	struct vmbus_channel *ch;
+	bool refuse;
+
+	(void)len;
+	memcpy(&msg, bytes, sizeof(msg));
+	vmbus_trace("open_reserved_channel", "relid %u gpadl %#x", msg.child_relid,
+		    msg.ringbuffer_gpadlhandle);
+	req = (struct channel_request){
+		.gpadl = msg.ringbuffer_gpadlhandle,
+		.ring_offset = msg.downstream_ringbuffer_pageoffset,
+		.target_vp = VMBUS_VP_NONE,
+		.connection_id = VMBUS_EVENT_CONNECTION_ID(msg.child_relid),
+		.event_flag = msg.child_relid,
+		.reserved = true,
+		.message_vp = msg.target_vp,
+		.message_sint = msg.target_sint,
+	};
+	ch = channel_event(bus, msg.child_relid, EVENT_OPEN_RESERVED, &refuse);
+	if (ch)
+		channel_open_later(ch, &req);
+}
+
 static void channel_opened(struct vmbus_channel *ch)
 {
+	struct channel_request req = ch->request;
+
 	if (ch->result) {
 		channel_set_state(ch, CHANNEL_CLOSED);
 		channel_release(ch);
 	} else {
 		channel_set_state(ch, CHANNEL_OPEN);
 	}
-	open_result(ch->bus, ch->relid, ch->open_id,
+	open_result(ch->bus, ch->relid, &req,
 		    ch->result ? VMBUS_STATUS_UNSUCCESSFUL : VMBUS_STATUS_SUCCESS);
+	subchannel_offer(ch);
 }
 
 /* ---- Close ----------------------------------------------------------------------------------- */
@@ -170,18 +275,31 @@ void channel_close(struct vmbus *bus, const void *bytes, u32 len)
 {
 	struct vmbus_msg_relid msg;
 	struct vmbus_channel *ch;
+	bool refuse;
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	vmbus_trace("close_channel", "relid %u", msg.child_relid);
-	ch = offer_find(bus, msg.child_relid);
-	if (ch && ch->rescinded)
-		return; /* the host closes it already */
-	if (!ch || ch->state != CHANNEL_OPEN) {
-		log_guest(&bus->bad_channel, "vmbus: channel %u closed, which is not open",
-			  msg.child_relid);
+	ch = channel_event(bus, msg.child_relid, EVENT_CLOSE, &refuse);
+	if (ch)
+		channel_shut(ch);
+}
+
+/* May come without a connection: the one it was opened in has ended. */
+void channel_close_reserved(struct vmbus *bus, const void *bytes, u32 len)
+{
+	struct vmbus_msg_close_reserved msg;
+	struct vmbus_channel *ch;
+	bool refuse;
+
+	(void)len;
+	memcpy(&msg, bytes, sizeof(msg));
+	vmbus_trace("close_reserved_channel", "relid %u", msg.child_relid);
+	ch = channel_event(bus, msg.child_relid, EVENT_CLOSE_RESERVED, &refuse);
+	if (!ch)
 		return;
-	}
+	ch->request.message_vp = msg.target_vp;
+	ch->request.message_sint = msg.target_sint;
 	channel_shut(ch);
 }
 
@@ -189,10 +307,30 @@ void channel_shut(struct vmbus_channel *ch)
 {
 	ch->reopen_wanted = false;
 	ch->modify_wanted = false;
+	if (ch == ch->device->primary)
+		subchannel_retract_all(ch);
 	if (ch->state == CHANNEL_CLOSED || ch->state == CHANNEL_CLOSING)
 		return;
 	ch->close_wanted = true;
 	channel_step(ch);
+}
+
+static void channel_has_closed(struct vmbus_channel *ch)
+{
+	struct vmbus_msg_relid response = { .header.msgtype = VMBUS_MSG_CLOSE_RESERVED_RESPONSE,
+					    .child_relid = ch->relid };
+	struct channel_request req = ch->request;
+
+	channel_set_state(ch, CHANNEL_CLOSED);
+	channel_release(ch);
+	if (!req.reserved || ch->rescinded)
+		return;
+	vmbus_post_to(ch->bus, req.message_vp, req.message_sint, &response, sizeof(response));
+	/* It belonged to no connection, and where there is none nobody has the offer. */
+	if (ch->bus->state != CONNECTION_UP) {
+		ch->offered = false;
+		gpadl_drop(ch->bus, ch->relid);
+	}
 }
 
 /* ---- Modify ---------------------------------------------------------------------------------- */
@@ -211,40 +349,76 @@ static void modify_response(struct vmbus *bus, u32 relid, u32 status)
 		vmbus_post(bus, &response, sizeof(response));
 }
 
+static bool modifying(const struct vmbus_channel *ch)
+{
+	return ch->modify_wanted || ch->order == ORDER_MODIFY || ch->order == ORDER_DETACH ||
+	       ch->order == ORDER_ATTACH;
+}
+
 void channel_modify(struct vmbus *bus, const void *bytes, u32 len)
 {
 	struct vmbus_msg_modify_channel msg;
 	struct vmbus_channel *ch;
+	bool refuse;
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	vmbus_trace("modify_channel", "relid %u vp %u", msg.child_relid, msg.target_vp);
-	ch = offer_find(bus, msg.child_relid);
-	if (!ch || ch->state != CHANNEL_OPEN || ch->close_wanted ||
-	    msg.target_vp >= bus->port->vp_count) {
+	ch = channel_event(bus, msg.child_relid, EVENT_MODIFY, &refuse);
+	/* Interrupts can be moved, neither turned off nor on. */
+	if (ch && (msg.target_vp >= bus->port->vp_count || ch->target == VMBUS_VP_NONE))
+		refuse = true;
+	if (refuse) {
 		modify_response(bus, msg.child_relid, VMBUS_STATUS_UNSUCCESSFUL);
 		return;
 	}
-	/* Asked again before it was done: the last word counts, and is answered once. */
+	if (!ch)
+		return;
+	/* Guests that are answered wait for it; of others the last word counts. */
+	if (bus->version >= VMBUS_VERSION_WIN10_V5_3 && modifying(ch)) {
+		message_out_of_place(bus, "modify during a modify", ch->relid);
+		return;
+	}
 	ch->modify_wanted = true;
 	ch->target_wanted = msg.target_vp;
 	channel_step(ch);
 }
 
+static void channel_begin_modify(struct vmbus_channel *ch)
+{
+	bool moves = loop_of_vp(ch->bus, ch->target_wanted) != ch->loop && ch->device->ops->detach;
+
+	ch->modify_wanted = false;
+	ch->order_target = ch->target_wanted;
+	channel_order(ch, moves ? ORDER_DETACH : ORDER_MODIFY);
+}
+
+static void channel_modified(struct vmbus_channel *ch)
+{
+	ch->target = ch->order_target;
+	modify_response(ch->bus, ch->relid, VMBUS_STATUS_SUCCESS);
+	if (!ch->result)
+		return;
+	log_error("channel %u (%s) cannot move to another I/O thread: %s", ch->relid,
+		  ch->device->ops->name, strerror(-ch->result));
+	vmbus_rescind(ch->device);
+}
+
 /* ---- Orders and replies ---------------------------------------------------------------------- */
 
-static void channel_step(struct vmbus_channel *ch)
+void channel_step(struct vmbus_channel *ch)
 {
 	if (ch->order != ORDER_NONE)
 		return;
 	if (ch->state == CHANNEL_OPEN && ch->close_wanted) {
+		/* Of a device's channels the primary one opens first and closes last. */
+		if (ch == ch->device->primary && !subchannel_all_idle(ch))
+			return;
 		ch->close_wanted = false;
 		channel_set_state(ch, CHANNEL_CLOSING);
 		channel_order(ch, ORDER_CLOSE);
 	} else if (ch->state == CHANNEL_OPEN && ch->modify_wanted) {
-		ch->modify_wanted = false;
-		ch->order_target = ch->target_wanted;
-		channel_order(ch, ORDER_MODIFY);
+		channel_begin_modify(ch);
 	} else if (ch->state == CHANNEL_CLOSED && ch->reopen_wanted) {
 		ch->reopen_wanted = false;
 		channel_begin_open(ch, &ch->reopen);
@@ -258,25 +432,35 @@ static void channel_replied(struct loop_work *w)
 	enum channel_order order = ch->order;
 
 	ch->order = ORDER_NONE;
-	if (order == ORDER_OPEN) {
-		channel_opened(ch);
-	} else if (order == ORDER_CLOSE) {
-		channel_set_state(ch, CHANNEL_CLOSED);
-		channel_release(ch);
-	} else if (order == ORDER_MODIFY) {
-		modify_response(bus, ch->relid, VMBUS_STATUS_SUCCESS);
+	if (order == ORDER_DETACH) {
+		ch->loop = loop_of_vp(bus, ch->order_target);
+		channel_order(ch, ORDER_ATTACH);
+		return;
 	}
+	if (order == ORDER_OPEN)
+		channel_opened(ch);
+	else if (order == ORDER_CLOSE)
+		channel_has_closed(ch);
+	else
+		channel_modified(ch);
 	if (ch->state == CHANNEL_CLOSED)
 		ch->close_wanted = false;
 	channel_step(ch);
-	if (ch->rescinded && !ch->offered && channel_idle(ch))
-		offer_free(ch);
+	if (ch != ch->device->primary && channel_idle(ch))
+		channel_step(ch->device->primary);
+	offer_settle(ch);
 	connection_reset_step(bus);
+}
+
+static void channel_subs(struct loop_work *w)
+{
+	subchannel_offer(container_of(w, struct vmbus_channel, subs));
 }
 
 void channel_init(struct vmbus_channel *ch)
 {
 	ch->event_fd = -1;
 	ch->reply.run = channel_replied;
+	ch->subs.run = channel_subs;
 	ch->in = ch->out = (struct ring){ .broken = true };
 }

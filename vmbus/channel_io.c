@@ -8,6 +8,9 @@
  * most VMBUS_PACKETS_PER_RUN packets and goes on in the loop's next turn, so that the other
  * channels have theirs. Where the device stops early, signals stay masked until channel_resume().
  *
+ * A monitored channel is run when its bit is found, too (monitor.c). One that is about to leave for
+ * another loop (detach) is not run any more; what its device still sends goes out as ever.
+ *
  * What is sent becomes visible in the flush phase, and with it at most one interrupt. Replies to
  * the control loop leave there too, last: whatever they set free, the rings included, nothing of
  * this loop uses any more.
@@ -16,6 +19,14 @@
 #include <string.h>
 
 #include "vmbus/server.h"
+
+/* One writer, any reader. */
+static void count(_Atomic u64 *counter, u64 n)
+{
+	u64 now = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, now + n, memory_order_relaxed);
+}
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
@@ -29,7 +40,7 @@ static void owe_interrupt(struct vmbus_channel *ch, bool owed)
 
 static void channel_run(struct vmbus_channel *ch)
 {
-	if (!ch->live)
+	if (!ch->live || ch->detaching)
 		return;
 	loop_timer_disarm(ch->loop, &ch->poll);
 	ring_wait_end(&ch->out);
@@ -40,15 +51,20 @@ static void channel_run(struct vmbus_channel *ch)
 		ch->device->ops->ready(ch);
 		owe_interrupt(ch, ring_read_commit(&ch->in));
 	} while (ch->drained && ring_unmask(&ch->in));
-	if (!ch->budget && !ch->drained)
+	if (!ch->budget && !ch->drained) {
+		count(&ch->count.throttled, 1);
 		loop_post(ch->loop, &ch->again);
+	}
 	ch->budget = 0;
 }
 
 static void signal_ready(struct loop_fd *f, u32 events)
 {
+	struct vmbus_channel *ch = container_of(f, struct vmbus_channel, signal);
+
 	(void)events;
-	channel_run(container_of(f, struct vmbus_channel, signal));
+	count(&ch->count.signals, 1);
+	channel_run(ch);
 }
 
 static void run_again(struct loop_work *w)
@@ -61,22 +77,50 @@ static void room_poll(struct loop_timer *t)
 	channel_run(container_of(t, struct vmbus_channel, poll));
 }
 
+static void monitor_look(struct loop_timer *t)
+{
+	struct vmbus_channel *ch = container_of(t, struct vmbus_channel, monitor_poll);
+
+	if (!monitor_fire(ch))
+		return;
+	count(&ch->count.signals, 1);
+	channel_run(ch);
+}
+
 void channel_resume(struct vmbus_channel *ch)
 {
 	if (ch->live)
 		loop_post(ch->loop, &ch->again);
 }
 
+static void channel_interrupt(struct vmbus_channel *ch)
+{
+	struct vmbus_port *port = ch->bus->port;
+
+	if (ch->target_vp == VMBUS_VP_NONE)
+		return;
+	count(&ch->count.interrupts, 1);
+	if (ch->interrupt_page) {
+		interrupt_page_raise(ch);
+		port->set_event(port, 0, ch->sint, 0);
+	} else {
+		port->set_event(port, ch->target_vp, ch->sint, ch->event_flag);
+	}
+}
+
 static void channel_flush(struct loop_flush *f)
 {
 	struct vmbus_channel *ch = container_of(f, struct vmbus_channel, flush);
-	struct vmbus_port *port = ch->bus->port;
 
 	if (ch->live && ring_write_commit(&ch->out))
 		ch->interrupt = true;
-	if (ch->live && ch->interrupt && ch->target_vp != VMBUS_VP_NONE)
-		port->set_event(port, ch->target_vp, ch->sint, ch->relid);
+	if (ch->live && ch->interrupt)
+		channel_interrupt(ch);
 	ch->interrupt = false;
+	if (ch->subs_due) {
+		ch->subs_due = false;
+		loop_post(ch->bus->control, &ch->subs);
+	}
 	if (ch->reply_due) {
 		ch->reply_due = false;
 		loop_post(ch->bus->control, &ch->reply);
@@ -92,43 +136,86 @@ static void channel_reply(struct vmbus_channel *ch, int result)
 	loop_flush_later(ch->loop, &ch->flush);
 }
 
-static int channel_io_open(struct vmbus_channel *ch)
+/* Starts to listen: the loop calls for ch from now on. 0 or -errno. */
+static int channel_listen(struct vmbus_channel *ch)
 {
 	int err;
 
-	ch->target_vp = ch->order_target;
 	ch->signal.fd = ch->event_fd;
 	/* Edge-triggered: the counter need never be read, which saves a system call per signal. */
 	err = loop_add(ch->loop, &ch->signal, EPOLLIN | EPOLLET);
 	if (err)
 		return err;
 	ch->live = true;
-	err = ch->device->ops->open(ch);
-	if (err) {
-		ch->live = false;
-		loop_del(ch->loop, &ch->signal);
-		loop_unpost(ch->loop, &ch->again);
-		loop_timer_disarm(ch->loop, &ch->poll);
-		return err;
-	}
+	monitor_start(ch);
 	/* Packets may be waiting that were written before anybody listened. */
 	loop_post(ch->loop, &ch->again);
 	return 0;
 }
 
-void channel_io_close(struct vmbus_channel *ch)
+/* The loop does not call for ch any more; but its flush may be due. */
+static void channel_unlisten(struct vmbus_channel *ch)
 {
-	ch->live = false;
 	loop_del(ch->loop, &ch->signal);
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
+	monitor_stop(ch);
+}
+
+static int channel_io_open(struct vmbus_channel *ch)
+{
+	int err;
+
+	ch->target_vp = ch->order_target;
+	err = channel_listen(ch);
+	if (err)
+		return err;
+	err = ch->device->ops->open(ch);
+	if (err) {
+		ch->live = false;
+		channel_unlisten(ch);
+	}
+	return err;
+}
+
+void channel_io_close(struct vmbus_channel *ch)
+{
+	ch->live = ch->detaching = false;
+	channel_unlisten(ch);
 	ch->device->ops->close(ch);
+}
+
+static int channel_io_attach(struct vmbus_channel *ch)
+{
+	int err;
+
+	ch->detaching = false;
+	ch->target_vp = ch->order_target;
+	err = channel_listen(ch);
+	if (!err)
+		ch->device->ops->attach(ch);
+	return err;
 }
 
 void channel_closed(struct vmbus_channel *ch)
 {
 	if (!ch->bus->ending)
 		channel_reply(ch, 0);
+}
+
+void channel_detached(struct vmbus_channel *ch)
+{
+	if (ch->bus->ending)
+		return;
+	channel_unlisten(ch);
+	channel_reply(ch, 0);
+}
+
+void channel_offer_subs(struct vmbus_channel *ch, u16 subs)
+{
+	atomic_store(&ch->subs_asked, MIN(subs, ch->device->sub_channels_max));
+	ch->subs_due = true;
+	loop_flush_later(ch->loop, &ch->flush);
 }
 
 static void channel_ordered(struct loop_work *w)
@@ -149,6 +236,14 @@ static void channel_ordered(struct loop_work *w)
 		ch->target_vp = ch->order_target;
 		channel_reply(ch, 0);
 		break;
+	case ORDER_DETACH:
+		/* The same holds: what is still sent here interrupts the old VP, and then replies. */
+		ch->detaching = true;
+		ch->device->ops->detach(ch);
+		break;
+	case ORDER_ATTACH:
+		channel_reply(ch, channel_io_attach(ch));
+		break;
 	}
 }
 
@@ -159,6 +254,7 @@ void channel_io_init(struct vmbus_channel *ch)
 	ch->signal = (struct loop_fd){ .fd = -1, .ready = signal_ready };
 	ch->flush.run = channel_flush;
 	ch->poll.fire = room_poll;
+	ch->monitor_poll.fire = monitor_look;
 }
 
 /* ---- Packets in ------------------------------------------------------------------------------ */
@@ -210,8 +306,12 @@ int channel_recv(struct vmbus_channel *ch, void *buf, struct vmbus_packet *pkt)
 		return 0;
 	}
 	ch->budget--;
-	if (got == 1 && !packet_parse(buf, len, pkt))
-		got = -EBADMSG;
+	if (got == 1) {
+		count(&ch->count.packets_in, 1);
+		count(&ch->count.bytes_in, len);
+		if (!packet_parse(buf, len, pkt))
+			got = -EBADMSG;
+	}
 	if (got < 0)
 		log_guest(&ch->bad_packet, "vmbus: channel %u (%s): %s", ch->relid,
 			  ch->device->ops->name,
@@ -234,6 +334,16 @@ static int channel_full(struct vmbus_channel *ch, const struct ring_packet *p)
 	return ch->out.broken ? -EPIPE : -EAGAIN;
 }
 
+/* Bytes of it in the ring, trailer and padding apart. */
+static u64 packet_size(const struct ring_packet *p)
+{
+	u64 size = sizeof(struct ring_descriptor) + p->head_size;
+
+	for (unsigned i = 0; i < p->payload_count; i++)
+		size += p->payload[i].iov_len;
+	return size;
+}
+
 static int channel_write(struct vmbus_channel *ch, const struct ring_packet *p)
 {
 	int err;
@@ -245,12 +355,15 @@ static int channel_write(struct vmbus_channel *ch, const struct ring_packet *p)
 		err = channel_full(ch, p);
 	if (err == -EAGAIN)
 		return err;
-	if (err)
+	if (err) {
 		log_guest(&ch->lost_packet, "vmbus: channel %u (%s): a packet is lost: %s",
 			  ch->relid, ch->device->ops->name,
 			  err == -EPIPE ? "the ring is broken" : "the ring is too small");
-	else
-		loop_flush_later(ch->loop, &ch->flush);
+		return 0;
+	}
+	count(&ch->count.packets_out, 1);
+	count(&ch->count.bytes_out, packet_size(p));
+	loop_flush_later(ch->loop, &ch->flush);
 	return 0;
 }
 

@@ -1,25 +1,43 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The connection: every message the guest posts comes through the table below, which knows its
- * least size and when it may come; then contact, unload, and the reset that both begin with. A
- * guest is replaced by the next (firmware, boot loader, kernel, crash kernel) without a word of
- * farewell: INITIATE_CONTACT always starts from nothing.
+ * The connection: contact, unload, the reset that both begin with, pause. A guest is replaced by
+ * the next (firmware, boot loader, kernel, crash kernel) without a word of farewell:
+ * INITIATE_CONTACT always starts from nothing but for the channels that were opened as reserved.
  *
- * Control loop. Left out: versions before 2.4, whose interrupts go through a shared page, and 6.0;
- * guests are told so and try another.
+ * What a version changes is decided where it matters; here is the list.
+ *
+ *	1.1   offers name dedicated signals (VMBUS_OFFER_SIZE_OLD)
+ *	2.4   no interrupt page any more, interrupts on any VP, sub-channels, failures with a reason
+ *	3.0   messages to any VP (target_vcpu)
+ *	4.0   sockets, reserved channels
+ *	4.1   MODIFY_CHANNEL, TL_CONNECT_RESULT
+ *	5.0   contact on connection id 4, which names the SINT; the answer names the id for messages
+ *	5.1   ... and the VTL
+ *	5.2   a silo id in TL_CONNECT_REQUEST
+ *	5.3   MODIFY_CHANNEL_RESPONSE
+ *	6.0   feature flags
+ *
+ * Control loop. Left out: other VTLs than 0, confidential channels, monitor pages of the host's;
+ * they are refused or not negotiated.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "vmbus/server.h"
+
+#define CONNECTION_FEATURES                                                  \
+	(VMBUS_FEATURE_GUEST_SIGNALS | VMBUS_FEATURE_INTERRUPT_REDIRECTION | \
+	 VMBUS_FEATURE_MODIFY_CONNECTION | VMBUS_FEATURE_CLIENT_ID | VMBUS_FEATURE_PAUSE_RESUME)
 
 /* ---- Contact --------------------------------------------------------------------------------- */
 
 static bool version_supported(u32 version)
 {
 	static const u32 versions[] = {
-		VMBUS_VERSION_WIN8,       VMBUS_VERSION_WIN8_1,     VMBUS_VERSION_WIN10,
-		VMBUS_VERSION_WIN10_V4_1, VMBUS_VERSION_WIN10_V5,   VMBUS_VERSION_WIN10_V5_1,
-		VMBUS_VERSION_WIN10_V5_2, VMBUS_VERSION_WIN10_V5_3,
+		VMBUS_VERSION_WS2008,     VMBUS_VERSION_WIN7,       VMBUS_VERSION_WIN8,
+		VMBUS_VERSION_WIN8_1,     VMBUS_VERSION_WIN10,      VMBUS_VERSION_WIN10_V4_1,
+		VMBUS_VERSION_WIN10_V5,   VMBUS_VERSION_WIN10_V5_1, VMBUS_VERSION_WIN10_V5_2,
+		VMBUS_VERSION_WIN10_V5_3, VMBUS_VERSION_V6_0,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
@@ -28,39 +46,91 @@ static bool version_supported(u32 version)
 	return false;
 }
 
-/* Where messages go from now on. False where the guest names a VP or SINT there is not. */
-static bool contact_target(struct vmbus *bus, const struct vmbus_msg_initiate_contact *msg)
+/* Takes from the message what its version says is there. */
+static struct contact contact_parse(const struct vmbus *bus, const void *bytes)
 {
-	u32 version = msg->vmbus_version_requested;
-	u32 vp = version >= VMBUS_VERSION_WIN8_1 ? msg->target_vcpu : 0;
-	u32 sint = version >= VMBUS_VERSION_WIN10_V5 ? msg->msg_sint : VMBUS_SINT;
-	bool good = vp < bus->port->vp_count && sint >= 1 && sint <= 15;
+	struct vmbus_msg_initiate_contact msg;
+	struct contact c = { .sint = VMBUS_SINT };
+	u32 version;
 
-	bus->msg_vp = good ? vp : 0;
-	bus->msg_sint = good ? sint : VMBUS_SINT;
+	memcpy(&msg, bytes, sizeof(msg));
+	c.version = version = msg.vmbus_version_requested;
+	c.monitor_page1 = msg.monitor_page1;
+	c.monitor_page2 = msg.monitor_page2;
+	if (version < VMBUS_VERSION_WIN8)
+		c.interrupt_page = msg.interrupt_page;
+	if (version >= VMBUS_VERSION_WIN8_1)
+		c.vp = msg.target_vcpu;
+	if (version >= VMBUS_VERSION_WIN10_V5 && bus->multiclient)
+		c.sint = msg.msg_sint;
+	if (version >= VMBUS_VERSION_WIN10_V5_1 && bus->multiclient)
+		c.vtl = msg.msg_vtl;
+	if (version >= VMBUS_VERSION_V6_0)
+		c.features = msg.feature_flags;
+	return c;
+}
+
+/* Where messages go from now on. False where the guest names a VP, SINT or VTL there is not. */
+static bool contact_target(struct vmbus *bus, const struct contact *c)
+{
+	bool good = c->vp < bus->port->vp_count && c->sint >= 1 && c->sint <= 15 && !c->vtl;
+
+	bus->msg_vp = good ? c->vp : 0;
+	bus->msg_sint = good ? c->sint : VMBUS_SINT;
 	return good;
+}
+
+/* The pages of the guest's that it wants used. */
+static int contact_pages(struct vmbus *bus, const struct contact *c)
+{
+	int err = monitor_set_pages(bus, c->monitor_page1, c->monitor_page2);
+
+	if (!err)
+		err = interrupt_page_set(bus, c->interrupt_page, c->version);
+	if (err)
+		monitor_set_pages(bus, 0, 0);
+	return err;
+}
+
+static void contact_response(struct vmbus *bus, const struct contact *c, bool good, int err)
+{
+	struct vmbus_msg_version_response response = {
+		.header.msgtype = VMBUS_MSG_VERSION_RESPONSE,
+	};
+	u32 size = VMBUS_VERSION_RESPONSE_SIZE_OLD;
+
+	/* Before 2.4 there is no other way to say that it failed than "not supported". */
+	if (good && (!err || c->version >= VMBUS_VERSION_WIN8)) {
+		response.version_supported = 1;
+		response.connection_state =
+			err ? VMBUS_CONNECTION_FAILED_UNKNOWN : VMBUS_CONNECTION_SUCCESSFUL;
+		response.msg_conn_id = c->version >= VMBUS_VERSION_WIN10_V5
+					       ? VMBUS_MESSAGE_CONNECTION_ID
+					       : c->version;
+		if (c->version >= VMBUS_VERSION_V6_0) {
+			response.supported_features = c->features & CONNECTION_FEATURES;
+			size = sizeof(response);
+		}
+	}
+	vmbus_post(bus, &response, size);
 }
 
 static void contact_answer(struct vmbus *bus)
 {
-	const struct vmbus_msg_initiate_contact *msg = &bus->contact;
-	u32 version = msg->vmbus_version_requested;
-	bool good = contact_target(bus, msg) && version_supported(version);
-	struct vmbus_msg_version_response response = {
-		.header.msgtype = VMBUS_MSG_VERSION_RESPONSE,
-		.version_supported = good,
-	};
+	const struct contact *c = &bus->contact;
+	bool good = contact_target(bus, c) && version_supported(c->version);
+	int err = good ? contact_pages(bus, c) : 0;
+	bool up = good && !err;
 
-	if (good)
-		response.msg_conn_id =
-			version >= VMBUS_VERSION_WIN10_V5 ? VMBUS_MESSAGE_CONNECTION_ID : version;
-	bus->state = good ? CONNECTION_UP : CONNECTION_NONE;
-	bus->version = good ? version : 0;
+	bus->state = up ? CONNECTION_UP : CONNECTION_NONE;
+	bus->version = up ? c->version : 0;
+	bus->features = up ? c->features & CONNECTION_FEATURES : 0;
 	atomic_store(&bus->status_contacted, true);
 	atomic_store(&bus->status_version, bus->version);
-	vmbus_trace("initiate_contact", "version %u.%u vp %u sint %u: %s", version >> 16,
-		    version & 0xffff, bus->msg_vp, bus->msg_sint, good ? "yes" : "no");
-	vmbus_post(bus, &response, VMBUS_VERSION_RESPONSE_SIZE_OLD);
+	vmbus_trace("initiate_contact", "version %u.%u vp %u sint %u features %#x: %s",
+		    c->version >> 16, c->version & 0xffff, c->vp, c->sint, c->features,
+		    up ? "yes" : "no");
+	contact_response(bus, c, good, err);
 }
 
 static void unload_answer(struct vmbus *bus)
@@ -68,7 +138,7 @@ static void unload_answer(struct vmbus *bus)
 	struct vmbus_msg_header response = { .msgtype = VMBUS_MSG_UNLOAD_RESPONSE };
 
 	bus->state = CONNECTION_NONE;
-	bus->version = 0;
+	bus->version = bus->features = 0;
 	atomic_store(&bus->status_version, 0);
 	vmbus_trace("unload", "done");
 	vmbus_post(bus, &response, sizeof(response));
@@ -81,44 +151,32 @@ static void reset_begin(struct vmbus *bus, u32 message)
 {
 	bus->state = CONNECTION_RESETTING;
 	bus->reset_by = message;
+	bus->paused = false;
 	outq_clear(&bus->outq);
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
-		if (bus->channel[i])
+		if (bus->channel[i] && !bus->channel[i]->reserved)
 			channel_shut(bus->channel[i]);
 	connection_reset_step(bus);
 }
 
 static bool channels_idle(const struct vmbus *bus)
 {
-	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
-		if (bus->channel[i] && !channel_idle(bus->channel[i]))
-			return false;
-	return true;
-}
-
-/* The offers of the last connection mean nothing in the next. */
-static void offers_forget(struct vmbus *bus)
-{
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
-		struct vmbus_channel *ch = bus->channel[i];
+		const struct vmbus_channel *ch = bus->channel[i];
 
-		if (!ch)
-			continue;
-		ch->offered = false;
-		if (ch->rescinded)
-			offer_free(ch);
+		if (ch && !ch->reserved && !channel_idle(ch))
+			return false;
 	}
-	bus->offers_sent = false;
+	return true;
 }
 
 void connection_reset_step(struct vmbus *bus)
 {
-	if (bus->state != CONNECTION_RESETTING || !channels_idle(bus))
+	if (bus->state != CONNECTION_RESETTING || !channels_idle(bus) || !gpadl_drop_all(bus))
 		return;
-	gpadl_drop(bus, 0);
-	if (bus->gpadl_count)
-		return;
-	offers_forget(bus);
+	offer_forget_all(bus);
+	interrupt_page_clear(bus);
+	monitor_set_pages(bus, 0, 0);
 	outq_clear(&bus->outq);
 	if (bus->reset_by == VMBUS_MSG_INITIATE_CONTACT)
 		contact_answer(bus);
@@ -128,114 +186,65 @@ void connection_reset_step(struct vmbus *bus)
 	loop_post(bus->control, &bus->inbox_work);
 }
 
-static void initiate_contact(struct vmbus *bus, const void *msg, u32 len)
+void connection_contact(struct vmbus *bus, const void *msg, u32 len)
 {
-	(void)len;
-	memcpy(&bus->contact, msg, sizeof(bus->contact));
+	struct contact c = contact_parse(bus, msg);
+
+	if (c.features & VMBUS_FEATURE_CLIENT_ID && len < VMBUS_INITIATE_CONTACT_SIZE_CLIENT_ID) {
+		message_out_of_place(bus, "initiate_contact without its client id", 0);
+		return;
+	}
+	bus->contact = c;
 	reset_begin(bus, VMBUS_MSG_INITIATE_CONTACT);
 }
 
-static void unload(struct vmbus *bus, const void *msg, u32 len)
+void connection_unload(struct vmbus *bus, const void *msg, u32 len)
 {
 	(void)msg;
 	(void)len;
 	reset_begin(bus, VMBUS_MSG_UNLOAD);
 }
 
-/* Sockets to the host are not served: say so, or the guest waits for nothing. */
-static void tl_connect_request(struct vmbus *bus, const void *msg, u32 len)
+/* ---- While it is up -------------------------------------------------------------------------- */
+
+void connection_modify(struct vmbus *bus, const void *bytes, u32 len)
 {
-	struct vmbus_msg_tl_connect_request request;
-	struct vmbus_msg_tl_connect_result result = {
-		.header.msgtype = VMBUS_MSG_TL_CONNECT_RESULT,
-		.status = VMBUS_STATUS_CONNECTION_REFUSED,
+	struct vmbus_msg_modify_connection msg;
+	struct vmbus_msg_modify_connection_response response = {
+		.header.msgtype = VMBUS_MSG_MODIFY_CONNECTION_RESPONSE,
 	};
+	int err;
 
 	(void)len;
-	memcpy(&request, msg, sizeof(request));
-	memcpy(result.guest_endpoint_id, request.guest_endpoint_id, 16);
-	memcpy(result.host_service_id, request.host_service_id, 16);
-	vmbus_post(bus, &result, sizeof(result));
+	memcpy(&msg, bytes, sizeof(msg));
+	err = monitor_set_pages(bus, msg.monitor_page1, msg.monitor_page2);
+	if (err)
+		message_out_of_place(bus, "modify_connection with wrong pages", 0);
+	response.connection_state =
+		err ? VMBUS_CONNECTION_FAILED_UNKNOWN : VMBUS_CONNECTION_SUCCESSFUL;
+	vmbus_trace("modify_connection", "result %d", err);
+	vmbus_post(bus, &response, sizeof(response));
 }
 
-/* ---- Dispatch -------------------------------------------------------------------------------- */
-
-#define IN(state) (1u << (state))
-#define ANY_STATE (IN(CONNECTION_NONE) | IN(CONNECTION_UP))
-
-static const struct {
-	const char *name;
-	connection_handler *handle; /* NULL: not for the host */
-	u32 size; /* bytes at least */
-	u32 states;
-	u32 since; /* version; 0: always */
-} dispatch[VMBUS_MSG_COUNT] = {
-	[VMBUS_MSG_REQUEST_OFFERS] = { "request_offers", offer_request,
-				       sizeof(struct vmbus_msg_header), IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_OPEN_CHANNEL] = { "open_channel", channel_open,
-				     sizeof(struct vmbus_msg_open_channel), IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_CLOSE_CHANNEL] = { "close_channel", channel_close,
-				      sizeof(struct vmbus_msg_relid), IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_GPADL_HEADER] = { "gpadl_header", gpadl_header,
-				     sizeof(struct vmbus_msg_gpadl_header), IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_GPADL_BODY] = { "gpadl_body", gpadl_body, sizeof(struct vmbus_msg_gpadl_body),
-				   IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_GPADL_TEARDOWN] = { "gpadl_teardown", gpadl_teardown,
-				       sizeof(struct vmbus_msg_gpadl_teardown), IN(CONNECTION_UP),
-				       0 },
-	[VMBUS_MSG_RELID_RELEASED] = { "relid_released", offer_relid_released,
-				       sizeof(struct vmbus_msg_relid), IN(CONNECTION_UP), 0 },
-	[VMBUS_MSG_INITIATE_CONTACT] = { "initiate_contact", initiate_contact,
-					 sizeof(struct vmbus_msg_initiate_contact), ANY_STATE, 0 },
-	[VMBUS_MSG_UNLOAD] = { "unload", unload, sizeof(struct vmbus_msg_header), ANY_STATE, 0 },
-	[VMBUS_MSG_TL_CONNECT_REQUEST] = { "tl_connect_request", tl_connect_request,
-					   sizeof(struct vmbus_msg_tl_connect_request),
-					   IN(CONNECTION_UP), VMBUS_VERSION_WIN10 },
-	[VMBUS_MSG_MODIFY_CHANNEL] = { "modify_channel", channel_modify,
-				       sizeof(struct vmbus_msg_modify_channel), IN(CONNECTION_UP),
-				       VMBUS_VERSION_WIN10_V4_1 },
-};
-
-static void connection_message(struct vmbus *bus, const struct inbox_message *m)
+/* The answer is the last message until the guest resumes. */
+void connection_pause(struct vmbus *bus, const void *msg, u32 len)
 {
-	struct vmbus_msg_header header = { 0 };
-	u32 type;
+	struct vmbus_msg_header response = { .msgtype = VMBUS_MSG_PAUSE_RESPONSE };
 
-	if (m->len >= sizeof(header))
-		memcpy(&header, m->bytes, sizeof(header));
-	type = header.msgtype;
-	if (type >= VMBUS_MSG_COUNT || !dispatch[type].handle) {
-		log_guest(&bus->bad_message, "vmbus: message of unknown type %u, %u bytes", type,
-			  m->len);
-		return;
-	}
-	vmbus_trace("recv_message", "%s len %u", dispatch[type].name, m->len);
-	if (m->len < dispatch[type].size || !(dispatch[type].states & IN(bus->state)) ||
-	    bus->version < dispatch[type].since) {
-		log_guest(&bus->bad_message, "vmbus: %s of %u bytes out of place",
-			  dispatch[type].name, m->len);
-		return;
-	}
-	dispatch[type].handle(bus, m->bytes, m->len);
+	(void)msg;
+	(void)len;
+	vmbus_trace("pause", "done");
+	vmbus_post(bus, &response, sizeof(response));
+	bus->paused = true;
+	outq_hold(&bus->outq);
 }
 
-void connection_process(struct vmbus *bus)
+void connection_resume(struct vmbus *bus, const void *msg, u32 len)
 {
-	struct inbox_message m;
-
-	for (u32 n = 0; n < VMBUS_INBOX_MAX; n++) {
-		/* A reset and a full queue both end in another call. */
-		if (bus->state == CONNECTION_RESETTING ||
-		    outq_room(&bus->outq) < VMBUS_OUTQ_RESERVE)
-			return;
-		if (!vmbus_inbox_take(bus, &m))
-			return;
-		if (m.connection_id != VMBUS_MESSAGE_CONNECTION_ID &&
-		    m.connection_id != VMBUS_MESSAGE_CONNECTION_ID_4)
-			log_guest(&bus->bad_message, "vmbus: message to connection id %u",
-				  m.connection_id);
-		else
-			connection_message(bus, &m);
-	}
-	loop_post(bus->control, &bus->inbox_work);
+	(void)msg;
+	(void)len;
+	vmbus_trace("resume", "done");
+	bus->paused = false;
+	outq_release(&bus->outq);
+	outq_flush(&bus->outq, bus->port);
 }

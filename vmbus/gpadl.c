@@ -5,6 +5,12 @@
  * From then on it never changes: who has it pinned reads it without a lock. A teardown is answered
  * when the last pin goes.
  *
+ * A handle is the guest's choice and names one GPADL at a time. Those of reserved channels outlive
+ * the connection, whose next guest does not know of them: they are found by their channel only, can
+ * be neither made nor torn down, and go when the channel closes.
+ *
+ * Pages may be listed twice and overlap with those of others: only the guest's own data suffers.
+ *
  * The list, states and pins are under gpadl_lock, since channels pin on their own loops;
  * everything else, and every free, happens on the control loop.
  */
@@ -17,19 +23,35 @@
 #define WORD_SIZE ((u32)sizeof(union gpadl_word))
 static_assert(sizeof(union gpadl_word) == sizeof(u64), "a page's address takes its PFN's place");
 
-/* The GPADL with this handle, in a given state. Under the lock, or on the control loop. */
-static struct gpadl *gpadl_find(const struct vmbus *bus, u32 id, enum gpadl_state state)
+/* The READY one of this channel's with this handle. Under the lock, or on the control loop. */
+static struct gpadl *gpadl_find(const struct vmbus *bus, u32 relid, u32 id)
 {
 	for (struct gpadl *g = bus->gpadls; g; g = g->next)
-		if (g->id == id && g->state == state)
+		if (g->id == id && g->relid == relid && g->state == GPADL_READY)
 			return g;
 	return NULL;
+}
+
+/* The one that waits for bodies: these do not say whose they are. Control loop. */
+static struct gpadl *gpadl_find_assembling(const struct vmbus *bus, u32 id)
+{
+	for (struct gpadl *g = bus->gpadls; g; g = g->next)
+		if (g->id == id && g->state == GPADL_ASSEMBLING)
+			return g;
+	return NULL;
+}
+
+static bool relid_reserved(const struct vmbus *bus, u32 relid)
+{
+	const struct vmbus_channel *ch = offer_find(bus, relid);
+
+	return ch && ch->reserved;
 }
 
 static bool gpadl_in_use(const struct vmbus *bus, u32 id)
 {
 	for (const struct gpadl *g = bus->gpadls; g; g = g->next)
-		if (g->id == id && g->state != GPADL_DROPPED)
+		if (g->id == id && g->state != GPADL_DROPPED && !relid_reserved(bus, g->relid))
 			return true;
 	return false;
 }
@@ -132,7 +154,8 @@ static struct gpadl *gpadl_new(struct vmbus *bus, const struct vmbus_msg_gpadl_h
 	struct gpadl *g;
 
 	*status = VMBUS_STATUS_INVALID_PARAMETER;
-	if (!offer_find(bus, msg->child_relid) || gpadl_in_use(bus, msg->gpadl))
+	if (!offer_find(bus, msg->child_relid) || relid_reserved(bus, msg->child_relid) ||
+	    gpadl_in_use(bus, msg->gpadl))
 		return NULL;
 	if (!msg->rangecount || msg->rangecount > VMBUS_GPADL_RANGES_MAX ||
 	    words <= msg->rangecount)
@@ -179,8 +202,9 @@ void gpadl_body(struct vmbus *bus, const void *bytes, u32 len)
 	struct gpadl *g;
 
 	memcpy(&msg, bytes, sizeof(msg));
-	g = gpadl_find(bus, msg.gpadl, GPADL_ASSEMBLING);
+	g = gpadl_find_assembling(bus, msg.gpadl);
 	if (!g) {
+		message_out_of_place(bus, "gpadl_body", 0);
 		log_guest(&bus->bad_gpadl, "vmbus: body for GPADL %#x, which waits for none",
 			  msg.gpadl);
 		return;
@@ -244,15 +268,16 @@ void gpadl_teardown(struct vmbus *bus, const void *bytes, u32 len)
 	memcpy(&msg, bytes, sizeof(msg));
 	vmbus_trace("gpadl_teardown", "relid %u id %#x", msg.child_relid, msg.gpadl);
 	pthread_mutex_lock(&bus->gpadl_lock);
-	g = gpadl_find(bus, msg.gpadl, GPADL_READY);
-	if (g && g->relid == msg.child_relid)
+	g = relid_reserved(bus, msg.child_relid) ? NULL
+						 : gpadl_find(bus, msg.child_relid, msg.gpadl);
+	if (g)
 		g->state = GPADL_TEARDOWN;
-	else
-		g = NULL;
 	pthread_mutex_unlock(&bus->gpadl_lock);
-	if (!g)
+	if (!g) {
+		message_out_of_place(bus, "gpadl_teardown", msg.child_relid);
 		log_guest(&bus->bad_gpadl, "vmbus: teardown of GPADL %#x, which channel %u has not",
 			  msg.gpadl, msg.child_relid);
+	}
 	gpadl_reap_all(bus);
 }
 
@@ -260,10 +285,26 @@ void gpadl_drop(struct vmbus *bus, u32 relid)
 {
 	pthread_mutex_lock(&bus->gpadl_lock);
 	for (struct gpadl *g = bus->gpadls; g; g = g->next)
-		if (!relid || g->relid == relid)
+		if (g->relid == relid)
 			g->state = GPADL_DROPPED;
 	pthread_mutex_unlock(&bus->gpadl_lock);
 	gpadl_reap_all(bus);
+}
+
+bool gpadl_drop_all(struct vmbus *bus)
+{
+	bool gone = true;
+
+	pthread_mutex_lock(&bus->gpadl_lock);
+	for (struct gpadl *g = bus->gpadls; g; g = g->next) {
+		if (relid_reserved(bus, g->relid))
+			continue;
+		g->state = GPADL_DROPPED;
+		gone = gone && !g->pins;
+	}
+	pthread_mutex_unlock(&bus->gpadl_lock);
+	gpadl_reap_all(bus);
+	return gone;
 }
 
 void gpadl_free_all(struct vmbus *bus)
@@ -279,9 +320,7 @@ struct gpadl *gpadl_pin(struct vmbus *bus, u32 relid, u32 id)
 	struct gpadl *g;
 
 	pthread_mutex_lock(&bus->gpadl_lock);
-	g = gpadl_find(bus, id, GPADL_READY);
-	if (g && g->relid != relid)
-		g = NULL;
+	g = gpadl_find(bus, relid, id);
 	if (g)
 		g->pins++;
 	pthread_mutex_unlock(&bus->gpadl_lock);

@@ -21,10 +21,16 @@ int outq_push(struct outq *q, u32 vp, u32 sint, const void *msg, u32 len)
 	return 0;
 }
 
+/* Messages that may go now. */
+static u32 outq_ready(const struct outq *q)
+{
+	return q->held ? q->passing : q->count;
+}
+
 void outq_flush(struct outq *q, struct vmbus_port *port)
 {
-	atomic_store(&q->waiting, q->count > 0);
-	while (q->count) {
+	atomic_store(&q->waiting, outq_ready(q) > 0);
+	while (outq_ready(q)) {
 		const struct outq_message *m = &q->message[q->head];
 		int err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
 
@@ -35,13 +41,27 @@ void outq_flush(struct outq *q, struct vmbus_port *port)
 				  m->sint, strerror(-err));
 		q->head = (q->head + 1) % OUTQ_MAX;
 		q->count--;
+		q->passing -= q->held;
 	}
 	atomic_store(&q->waiting, false);
 	/* Back to the front: a queue that is short lived touches few pages. */
-	q->head = 0;
+	if (!q->count)
+		q->head = 0;
+}
+
+void outq_hold(struct outq *q)
+{
+	q->held = true;
+	q->passing = q->count;
+}
+
+void outq_release(struct outq *q)
+{
+	q->held = false;
 }
 
 void outq_clear(struct outq *q)
 {
-	q->head = q->count = 0;
+	q->head = q->count = q->passing = 0;
+	q->held = false;
 }

@@ -25,6 +25,8 @@ struct outq_message {
 struct outq {
 	struct outq_message message[OUTQ_MAX]; /* a circle */
 	u32 head, count;
+	bool held; /* only the first `passing` go */
+	u32 passing;
 	/* A free slot would be used. True from before a slot is found busy; read by any thread. */
 	_Atomic bool waiting;
 	struct log_guest lost;
@@ -39,7 +41,11 @@ int outq_push(struct outq *q, u32 vp, u32 sint, const void *msg, u32 len);
  */
 void outq_flush(struct outq *q, struct vmbus_port *port);
 
-/* Forgets everything: its reader is gone. */
+/* What is pushed from now on stays; what is in the queue goes. Until outq_release(). */
+void outq_hold(struct outq *q);
+void outq_release(struct outq *q);
+
+/* Forgets everything, also that it is held: its reader is gone. */
 void outq_clear(struct outq *q);
 
 /* Messages that fit. */

@@ -4,11 +4,17 @@
  * other. Device writers need vmbus.h only.
  *
  *	vmbus.c       made and taken down; the inbox; status
- *	connection.c  the dispatch table; contact, unload, reset
+ *	message.c     what the guest may post and when: the table of messages
+ *	connection.c  contact, unload, reset, pause
+ *	interrupt_page.c  interrupts before 2.4
+ *	monitor.c     monitor pages
  *	offer.c       relids, offers, rescinds
+ *	subchannel.c  sub-channels
+ *	tl_connect.c  sockets' connect requests
  *	gpadl.c       guest buffers
+ *	channel_event.c  what a channel is told, and when: the table of its states
  *	channel.c     a channel's states, on the control loop: open, close, modify
- *	channel_io.c  an open channel on its I/O loop: what devices call
+ *	channel_io.c  an open channel on its I/O loop: runs, orders, packets
  *	outq.c        messages to the guest
  *	ring.c, gpa_range.c  pure codecs
  */
@@ -27,12 +33,15 @@
 /* What one guest can make us hold. */
 #define VMBUS_CHANNELS_MAX 256u /* relids; event flags would reach to 2,047 */
 #define VMBUS_GPADLS_MAX 2048u /* of one connection, unfinished ones included */
-#define VMBUS_GPADL_WORDS_MAX (128u << 10) /* PFNs and range headers of all GPADLs, 8 bytes each */
+/* PFNs and range headers of all GPADLs, 8 bytes each: 4 MiB, for just less than 2 GiB of buffers */
+#define VMBUS_GPADL_WORDS_MAX (512u << 10)
 #define VMBUS_GPADL_RANGES_MAX 64u /* of one GPADL */
 #define VMBUS_INBOX_MAX 256u /* messages posted and not looked at yet */
 #define VMBUS_OUTQ_RESERVE 1024u /* room there must be before a message is looked at */
 #define VMBUS_PACKETS_PER_RUN 256u /* of one channel before the loop's others are served */
 #define VMBUS_ROOM_POLL_NS NSEC_PER_MSEC /* for guests that do not signal room in their ring */
+#define VMBUS_MONITOR_IDLE_POLLS 64u /* of a monitor page that found nothing: then half as often, */
+#define VMBUS_MONITOR_IDLE_NS (10 * NSEC_PER_MSEC) /* down to once in this time */
 
 /* Connection id of a channel's signals: 24 bits. */
 #define VMBUS_EVENT_CONNECTION_ID(relid) (0x2000u + (relid))
@@ -69,34 +78,58 @@ struct gpadl {
 enum channel_state { CHANNEL_CLOSED, CHANNEL_OPENING, CHANNEL_OPEN, CHANNEL_CLOSING };
 
 /* What the control loop has asked of the I/O loop; one at a time. */
-enum channel_order { ORDER_NONE, ORDER_OPEN, ORDER_CLOSE, ORDER_MODIFY };
+enum channel_order {
+	ORDER_NONE,
+	ORDER_OPEN,
+	ORDER_CLOSE,
+	ORDER_MODIFY, /* the interrupt moves */
+	ORDER_DETACH, /* the channel leaves its loop ... */
+	ORDER_ATTACH, /* ... and comes to another */
+};
+
+/* What OPEN_CHANNEL or OPEN_RESERVED_CHANNEL asked for. */
+struct channel_request {
+	u32 open_id;
+	u32 gpadl, ring_offset; /* pages */
+	u32 target_vp; /* VMBUS_VP_NONE: no interrupts */
+	u32 connection_id, event_flag;
+	bool reserved;
+	u32 message_vp, message_sint; /* reserved: where the results go */
+};
 
 struct vmbus_channel {
 	struct vmbus *bus;
 	struct vmbus_device *device;
 	u32 relid;
 	u16 sub_index;
+	u8 monitor_id; /* VMBUS_MONITOR_NONE: not monitored */
 
 	/* The control loop's. */
 	enum channel_state state;
+	bool wanted; /* the host offers it; false: the host takes, or has taken, it away */
 	bool offered; /* the guest knows it, in this connection */
-	bool rescinded; /* the host takes it away: freed once closed and released */
+	bool rescinded; /* ... and has been told that it goes */
+	bool released; /* the guest has let go of it by itself: offered again in the next connection */
+	bool reserved; /* open across connections */
 	bool close_wanted;
 	bool modify_wanted; /* to target_wanted */
 	bool reopen_wanted; /* with `reopen`, which came while it was closing */
-	struct vmbus_msg_open_channel reopen;
-	u32 open_id;
+	struct channel_request request, reopen; /* `request`: from OPENING to CLOSED */
 	u32 target_wanted;
+	u32 target; /* the VP it interrupts, as the guest has been told */
 	struct gpadl *gpadl; /* of the rings, pinned */
 	int event_fd; /* the guest's signals; -1: none */
 	struct loop_work reply; /* the I/O loop did what was ordered */
+	struct loop_work subs; /* it asks for `subs_asked` sub-channels */
 
 	/* Written before an order or a reply is posted, read after it arrived. */
 	enum channel_order order;
 	u32 order_target;
 	int result;
 	struct loop *loop; /* the I/O loop, from OPENING to CLOSED */
-	u32 sint;
+	u32 sint, event_flag;
+	u32 *interrupt_page; /* before 2.4: flags to set there; else NULL */
+	u32 *monitor; /* the word its pending bit is in; NULL: not monitored */
 	struct ring in, out;
 
 	/* The I/O loop's. */
@@ -104,14 +137,22 @@ struct vmbus_channel {
 	struct loop_work again; /* run once more in a later turn */
 	struct loop_fd signal;
 	struct loop_flush flush;
-	struct loop_timer poll;
+	struct loop_timer poll, monitor_poll;
+	u32 monitor_idle; /* polls that found nothing, one after the other */
 	u32 target_vp;
 	bool live; /* between open and close: rings may be used */
+	bool detaching; /* about to leave the loop: nothing new is received */
 	bool drained; /* the device has seen the in ring empty */
 	bool interrupt; /* owed to the guest in the flush phase */
 	bool reply_due; /* also sent there, so that it is the last use of the rings */
+	bool subs_due; /* `subs` is posted there as well, behind what the device has just sent */
 	u32 budget; /* packets that may still be received in this run */
 	void *data; /* the device's */
+	_Atomic u16 subs_asked;
+	struct {
+		_Atomic u64 packets_in, bytes_in, packets_out, bytes_out;
+		_Atomic u64 signals, interrupts, throttled;
+	} count; /* written by the I/O loop alone */
 	struct log_guest bad_packet, lost_packet;
 };
 
@@ -126,6 +167,12 @@ enum connection_state {
 struct inbox_message {
 	u32 connection_id, len;
 	u8 bytes[VMBUS_MESSAGE_MAX];
+};
+
+/* INITIATE_CONTACT, as far as its version has the fields; the rest is 0. */
+struct contact {
+	u32 version, vp, sint, vtl, features;
+	u64 interrupt_page, monitor_page1, monitor_page2;
 };
 
 struct vmbus {
@@ -145,15 +192,27 @@ struct vmbus {
 
 	/* The control loop's. */
 	enum connection_state state;
-	u32 version;
+	u32 version, features;
 	u32 msg_vp, msg_sint;
 	bool offers_sent;
+	bool paused; /* by the guest: messages wait in the queue */
+	bool multiclient; /* the message at hand came to connection id 4 */
 	u32 reset_by; /* RESETTING: the message type to answer: INITIATE_CONTACT or UNLOAD */
-	struct vmbus_msg_initiate_contact contact;
+	struct contact contact;
 	struct outq outq;
 	struct vmbus_channel *channel[VMBUS_CHANNELS_MAX]; /* [relid - 1]; NULL: free */
 	u32 gpadl_count, gpadl_words;
 	struct log_guest bad_message, bad_gpadl, bad_channel;
+	vmbus_connect_fn *connect; /* who listens for sockets; NULL: nobody */
+	void *connect_ctx;
+
+	/* Interrupts before 2.4. */
+	u32 *interrupt_page; /* NULL: none */
+	struct loop_fd shared; /* the guest's signals in 0.13; fd -1: none */
+
+	/* Monitored channels. */
+	struct vmbus_monitor_page *monitor_page; /* the guest-to-host one; NULL: none */
+	bool monitor_taken[VMBUS_MONITORS];
 
 	/* Guest buffers; the list, states and pins are any thread's under the lock. */
 	pthread_mutex_t gpadl_lock;
@@ -163,6 +222,7 @@ struct vmbus {
 	/* For vmbus_status(). */
 	_Atomic bool status_contacted;
 	_Atomic u32 status_version, status_open;
+	_Atomic u64 status_messages, status_out_of_place;
 };
 
 /* One event of the bus, for those who watch (LOG_DEBUG). event: "open_channel". */
@@ -174,21 +234,91 @@ void vmbus_post(struct vmbus *bus, const void *msg, u32 len);
 /* Takes the oldest message out of the inbox. False: none. Control loop. */
 bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m);
 
-/* connection.c: looks at what is in the inbox, as far as there is room to answer. Control loop. */
-void connection_process(struct vmbus *bus);
-/* A channel has closed or a GPADL gone: goes on with a reset that waited for it. Control loop. */
+/* Sends a message to another target. Control loop. */
+void vmbus_post_to(struct vmbus *bus, u32 vp, u32 sint, const void *msg, u32 len);
+
+/* message.c: looks at what is in the inbox, as far as there is room to answer. Control loop. */
+void message_process(struct vmbus *bus);
+/* A message that may not come now: counted, traced, told once in a while. */
+void message_out_of_place(struct vmbus *bus, const char *what, u32 relid);
+
+/* Handlers of the table: len is at least what the table says. Control loop. */
+typedef void message_handler(struct vmbus *bus, const void *msg, u32 len);
+message_handler connection_contact, connection_unload, connection_modify;
+message_handler connection_pause, connection_resume;
+message_handler offer_request, offer_relid_released;
+message_handler gpadl_header, gpadl_body, gpadl_teardown;
+message_handler channel_open, channel_close, channel_modify;
+message_handler channel_open_reserved, channel_close_reserved;
+message_handler tl_connect_request;
+
+/* connection.c: a channel has closed or a GPADL gone: goes on with a reset that waited for it. */
 void connection_reset_step(struct vmbus *bus);
 
-/* Handlers of the dispatch table: len is at least the size of the message's struct. Control loop. */
-typedef void connection_handler(struct vmbus *bus, const void *msg, u32 len);
-connection_handler offer_request, offer_relid_released;
-connection_handler gpadl_header, gpadl_body, gpadl_teardown;
-connection_handler channel_open, channel_close, channel_modify;
+/* channel_event.c: what may be asked of a channel, by message. */
+enum channel_event {
+	EVENT_OPEN,
+	EVENT_CLOSE,
+	EVENT_MODIFY,
+	EVENT_RELEASED,
+	EVENT_OPEN_RESERVED,
+	EVENT_CLOSE_RESERVED,
+	EVENT_COUNT
+};
+/*
+ * The channel the guest calls relid, if the event may come to it now; else NULL: the event is
+ * counted where it is the guest's error, and *refuse says that a failure is to be answered.
+ */
+struct vmbus_channel *channel_event(struct vmbus *bus, u32 relid, enum channel_event event,
+				    bool *refuse);
+
+/*
+ * interrupt_page.c: takes the page at gpa into use (0: none) as version asks. 0, -EINVAL where it
+ * is no page of RAM, -errno from the host. Control loop.
+ */
+int interrupt_page_set(struct vmbus *bus, gpa_t gpa, u32 version);
+void interrupt_page_clear(struct vmbus *bus);
+/* Sets the flag of an open channel in it. I/O loop. */
+void interrupt_page_raise(const struct vmbus_channel *ch);
+
+/*
+ * monitor.c: takes two monitor pages into use, or none (both 0). 0; -EINVAL: not both, or no pages
+ * of RAM; -EBUSY: a channel uses the old ones. Control loop.
+ */
+int monitor_set_pages(struct vmbus *bus, gpa_t page1, gpa_t page2);
+/* A free monitor id, or VMBUS_MONITOR_NONE. */
+u8 monitor_take(struct vmbus *bus);
+void monitor_give(struct vmbus *bus, u8 id);
+/* Writes what the guest may read about ch into the page. */
+void monitor_describe(const struct vmbus_channel *ch);
+/* The word ch's pending bit is in, or NULL where it is not to be polled. */
+u32 *monitor_word(const struct vmbus_channel *ch);
+/* Polls ch from now on; no longer. I/O loop. */
+void monitor_start(struct vmbus_channel *ch);
+void monitor_stop(struct vmbus_channel *ch);
+/* The timer fired: arms it again. True: the guest has signalled. I/O loop. */
+bool monitor_fire(struct vmbus_channel *ch);
 
 /* offer.c: the channel the guest calls relid, or NULL. Control loop. */
 struct vmbus_channel *offer_find(const struct vmbus *bus, u32 relid);
-/* Frees ch, closed and unknown to the guest. Control loop. */
-void offer_free(struct vmbus_channel *ch);
+/* Offers ch if it is wanted, not known, and nothing stands in the way. */
+void offer_try(struct vmbus_channel *ch);
+/* Takes ch off the bus: no longer wanted, rescinded where the guest knows it, closed. */
+void offer_retract(struct vmbus_channel *ch);
+/* ch has closed or has been let go of: offers it again, or frees the device that waited for it. */
+void offer_settle(struct vmbus_channel *ch);
+/* The connection has ended: no guest knows any channel, but reserved ones. */
+void offer_forget_all(struct vmbus *bus);
+/* Frees a device's channels, whatever they are. */
+void offer_free(struct vmbus_device *dev);
+
+/* subchannel.c: all sub-channels of primary: retracted; closed. Control loop. */
+void subchannel_retract_all(struct vmbus_channel *primary);
+bool subchannel_all_idle(const struct vmbus_channel *primary);
+/* Offers what the device of an open primary channel has asked for. */
+void subchannel_offer(struct vmbus_channel *primary);
+/* The device's channel with this index, or NULL. */
+struct vmbus_channel *subchannel_at(const struct vmbus_device *dev, u32 index);
 
 /* gpadl.c: pins a READY GPADL of relid, or NULL. Any thread. */
 struct gpadl *gpadl_pin(struct vmbus *bus, u32 relid, u32 id);
@@ -197,8 +327,10 @@ void gpadl_unpin(struct vmbus *bus, struct gpadl *g);
 void gpadl_sweep(struct loop_work *w);
 /* Its pages where it is one range of whole pages, and their number; else NULL. */
 u8 *const *gpadl_pages(const struct gpadl *g, u32 *count);
-/* Drops all GPADLs of a relid (0: of all) without a word to the guest. Control loop. */
+/* Drops all GPADLs of a relid without a word to the guest. Control loop. */
 void gpadl_drop(struct vmbus *bus, u32 relid);
+/* Drops all but those of reserved channels. True: they have gone, none is pinned. Control loop. */
+bool gpadl_drop_all(struct vmbus *bus);
 /* Frees every GPADL, pinned or not: the end of the bus. */
 void gpadl_free_all(struct vmbus *bus);
 
@@ -206,6 +338,8 @@ void gpadl_free_all(struct vmbus *bus);
 void channel_init(struct vmbus_channel *ch);
 /* Closes ch whatever its state, for a reset or a rescind; done when it is idle. Control loop. */
 void channel_shut(struct vmbus_channel *ch);
+/* Does the next thing that is wanted of ch and can be done. Control loop. */
+void channel_step(struct vmbus_channel *ch);
 /* Closed, and nothing ordered. */
 bool channel_idle(const struct vmbus_channel *ch);
 /* Gives up what an open channel holds; the I/O loop is done with it. */

@@ -21,13 +21,18 @@ void vmbus_trace(const char *event, const char *fmt, ...)
 	log_debug("vmbus_%s %s", event, text);
 }
 
-void vmbus_post(struct vmbus *bus, const void *msg, u32 len)
+void vmbus_post_to(struct vmbus *bus, u32 vp, u32 sint, const void *msg, u32 len)
 {
 	const struct vmbus_msg_header *header = msg;
 
 	vmbus_trace("post_msg", "type %u len %u", header->msgtype, len);
-	outq_push(&bus->outq, bus->msg_vp, bus->msg_sint, msg, len);
+	outq_push(&bus->outq, vp, sint, msg, len);
 	outq_flush(&bus->outq, bus->port);
+}
+
+void vmbus_post(struct vmbus *bus, const void *msg, u32 len)
+{
+	vmbus_post_to(bus, bus->msg_vp, bus->msg_sint, msg, len);
 }
 
 bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m)
@@ -71,7 +76,7 @@ int vmbus_receive(struct vmbus *bus, u32 connection_id, const void *msg, u32 len
 
 static void inbox_ready(struct loop_work *w)
 {
-	connection_process(container_of(w, struct vmbus, inbox_work));
+	message_process(container_of(w, struct vmbus, inbox_work));
 }
 
 static void slot_freed(struct loop_work *w)
@@ -80,7 +85,7 @@ static void slot_freed(struct loop_work *w)
 
 	outq_flush(&bus->outq, bus->port);
 	/* Messages that found no room for their answers may go on. */
-	connection_process(bus);
+	message_process(bus);
 }
 
 void vmbus_slot_free(struct vmbus *bus)
@@ -95,6 +100,42 @@ void vmbus_status(struct vmbus *bus, struct vmbus_status *status)
 	status->contacted = atomic_load(&bus->status_contacted);
 	status->version = atomic_load(&bus->status_version);
 	status->channels_open = atomic_load(&bus->status_open);
+	status->messages = atomic_load(&bus->status_messages);
+	status->out_of_place = atomic_load(&bus->status_out_of_place);
+}
+
+static void channel_status(const struct vmbus_channel *ch, struct vmbus_channel_status *st)
+{
+	*st = (struct vmbus_channel_status){
+		.device = ch->device->ops->name,
+		.instance = ch->device->instance,
+		.relid = ch->relid,
+		.sub_index = ch->sub_index,
+		.offered = ch->offered,
+		.open = ch->state == CHANNEL_OPEN,
+		.target_vp = ch->target,
+		.packets_in = ch->count.packets_in,
+		.bytes_in = ch->count.bytes_in,
+		.packets_out = ch->count.packets_out,
+		.bytes_out = ch->count.bytes_out,
+		.signals = ch->count.signals,
+		.interrupts = ch->count.interrupts,
+		.throttled = ch->count.throttled,
+	};
+}
+
+unsigned vmbus_channels(const struct vmbus *bus, struct vmbus_channel_status *list, unsigned max)
+{
+	unsigned count = 0;
+
+	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
+		if (!bus->channel[i])
+			continue;
+		if (count < max)
+			channel_status(bus->channel[i], &list[count]);
+		count++;
+	}
+	return count;
 }
 
 int vmbus_init(struct vmbus **out, const struct vmbus_config *config)
@@ -115,6 +156,7 @@ int vmbus_init(struct vmbus **out, const struct vmbus_config *config)
 	bus->port = config->port;
 	bus->control = config->control;
 	bus->msg_sint = VMBUS_SINT;
+	bus->shared.fd = -1;
 	bus->inbox_work.run = inbox_ready;
 	bus->slot_work.run = slot_freed;
 	bus->gpadl_work.run = gpadl_sweep;
@@ -134,7 +176,14 @@ static void channel_end(struct vmbus_channel *ch)
 	}
 	loop_unpost(ch->bus->control, &ch->reply);
 	channel_release(ch);
-	offer_free(ch);
+}
+
+/* Sub-channels first, as always. */
+static void device_end(struct vmbus_device *dev)
+{
+	for (u32 i = dev->sub_channels_max + 1u; i-- > 0;)
+		channel_end(&dev->channel[i]);
+	offer_free(dev);
 }
 
 void vmbus_fini(struct vmbus *bus)
@@ -144,8 +193,9 @@ void vmbus_fini(struct vmbus *bus)
 	bus->ending = true;
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
 		if (bus->channel[i])
-			channel_end(bus->channel[i]);
+			device_end(bus->channel[i]->device);
 	gpadl_free_all(bus);
+	interrupt_page_clear(bus);
 	loop_unpost(bus->control, &bus->inbox_work);
 	loop_unpost(bus->control, &bus->slot_work);
 	loop_unpost(bus->control, &bus->gpadl_work);

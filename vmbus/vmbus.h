@@ -5,9 +5,10 @@
  * server.h and beside it.
  *
  * Threads. The bus (connection, offers, GPADLs, channel states) belongs to the control loop. An
- * open channel belongs to the I/O loop that served its target VP when it was opened (and stays
- * there where the guest moves its interrupt to another VP): all functions of its device and all
- * channel_* calls run there. The core passes messages between the two; devices never notice.
+ * open channel belongs to the I/O loop that serves its target VP: all functions of its device and
+ * all channel_* calls run there. Where the guest moves its interrupt to another VP the channel
+ * follows to that VP's loop if its device can (detach, attach), else it stays. The core passes
+ * messages between the loops; devices never notice.
  *
  * A device is a descriptor (struct vmbus_device_ops) and a few functions. It sees packets, guest
  * ranges and completions, never KVM, SynIC or GPADL internals.
@@ -36,6 +37,7 @@ struct vmbus_device_ops {
 	const char *name; /* for messages and traces: "storvsp" */
 	struct guid type; /* the interface type the guest's driver matches */
 	bool pipe; /* offered in message-pipe mode (integration services) */
+	bool hvsock; /* offered as a socket: user_defined is a struct vmbus_hvsock_params */
 	u32 packet_max; /* bytes of the largest packet taken, descriptor and ranges included */
 	/* The guest opened ch. 0, or -errno: the open fails. ch->data is the device's to use. */
 	int (*open)(struct vmbus_channel *ch);
@@ -49,18 +51,39 @@ struct vmbus_device_ops {
 	 * request touches guest memory any more (now or later, on the same loop).
 	 */
 	void (*close)(struct vmbus_channel *ch);
+	/*
+	 * Both or neither. ch is to move to another loop: receive no more, call channel_detached()
+	 * once nothing of it is under way on this loop (now or later); what is under way may still be
+	 * completed until then. Then attach() on the new loop, and ready() after it; or close().
+	 */
+	void (*detach)(struct vmbus_channel *ch);
+	void (*attach)(struct vmbus_channel *ch);
 };
 
 /* One device on the bus. The owner sets the first part, zeroes the rest and keeps it in place. */
 struct vmbus_device {
 	const struct vmbus_device_ops *ops;
 	struct guid instance; /* stable across boots */
-	u16 mmio_megabytes;
-	u8 user_defined[120]; /* of the offer */
+	u16 mmio_megabytes, mmio_megabytes_optional;
+	u8 user_defined[120]; /* of the offer; in pipe mode what follows the pipe's type */
+	u16 sub_channels_max; /* that channel_offer_subs() may ask for */
+	/*
+	 * us; not 0: monitored. The guest signals by a bit in a page that is looked at so often
+	 * (less often while nothing happens), instead of by a hypercall. Where there is no monitor
+	 * id left, or the guest has no monitor pages, it signals as for others.
+	 */
+	u32 monitor_us;
+	/* NULL or called when the guest has let go of a rescinded device. Control loop. */
+	void (*gone)(struct vmbus_device *dev);
+	/* NULL or called with the result of vmbus_plug(): vmbus_offer()'s. Control loop. */
+	void (*plugged)(struct vmbus_device *dev, int result);
 	void *data; /* the device's own */
 	/* The bus's part. */
 	struct vmbus *bus;
 	struct vmbus_channel *primary;
+	struct vmbus_channel *channel; /* the primary one, then sub_channels_max sub-channels */
+	struct loop_work plug;
+	_Atomic bool plug_wanted;
 };
 
 /* Longest packet a device may ask for in packet_max. */
@@ -114,6 +137,17 @@ void channel_resume(struct vmbus_channel *ch);
 /* The answer to ops->close. Touch ch no more. */
 void channel_closed(struct vmbus_channel *ch);
 
+/* The answer to ops->detach. Touch ch no more until attach() or close(). */
+void channel_detached(struct vmbus_channel *ch);
+
+/*
+ * Offers the sub-channels 1..count of the device, whose primary channel ch is; behind what has been
+ * sent so far. Those offered already stay. count <= sub_channels_max. A sub-channel is open only
+ * while the primary is: close() of all of them comes before that of the primary. The primary must
+ * be opened, and ask, anew after that.
+ */
+void channel_offer_subs(struct vmbus_channel *ch, u16 count);
+
 /* The loop that owns ch, guest RAM, the device, the device's per-channel pointer. */
 struct loop *channel_loop(const struct vmbus_channel *ch);
 const struct gmem *channel_mem(const struct vmbus_channel *ch);
@@ -159,16 +193,44 @@ void vmbus_fini(struct vmbus *bus);
 
 /*
  * Puts a device on the bus: now part of the next REQUEST_OFFERS, or offered at once to a connected
- * guest. 0, -EEXIST for a duplicate instance, -ENOSPC. Control loop, or before it runs.
+ * guest. Where it (or another with its instance) was rescinded and the guest still holds on to it,
+ * the offer follows when the guest lets go. Its relid, and those of its sub-channels, stay the same
+ * as long as it is on the bus, over any number of connections. 0, -EEXIST for a duplicate instance,
+ * -ENOSPC, -ENOMEM, -EINVAL. Control loop, or before it runs.
  */
 int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev);
 
 /*
- * Takes a device off the bus: its channel is closed and the guest told. dev and what it uses must
- * stay until dev->primary is NULL, which it is once the guest has let go (or the bus is freed).
- * Control loop.
+ * Takes a device off the bus: its channels are closed and the guest told. dev and what it uses must
+ * stay until dev->primary is NULL, which it is once the guest has let go (or the bus is freed); then
+ * dev->gone() is called. Control loop.
  */
 void vmbus_rescind(struct vmbus_device *dev);
+
+/*
+ * The same two from any thread, one at a time for a device: done by the control loop soon; of
+ * several the last one counts. unplug only after plug or vmbus_offer(), and before gone(), which
+ * follows it in any case, unless a plug does.
+ */
+void vmbus_plug(struct vmbus *bus, struct vmbus_device *dev);
+void vmbus_unplug(struct vmbus_device *dev);
+
+/* A guest's socket that wants to connect to a service of the host (TL_CONNECT_REQUEST). */
+struct vmbus_connect {
+	struct guid endpoint, service;
+	struct guid silo; /* of the guest's; all 0: none */
+};
+
+/*
+ * Who listens for sockets: 0: taken on, and answered later by vmbus_offer() of an hvsock device
+ * (type: service, instance: endpoint) or by vmbus_connect_refuse(); else refused at once. Control
+ * loop.
+ */
+typedef int vmbus_connect_fn(void *ctx, const struct vmbus_connect *request);
+/* fn NULL: nobody, every request is refused. Control loop, or before it runs. */
+void vmbus_on_connect(struct vmbus *bus, vmbus_connect_fn *fn, void *ctx);
+/* Tells the guest that nobody serves request. Control loop. */
+void vmbus_connect_refuse(struct vmbus *bus, const struct vmbus_connect *request);
 
 /*
  * A message the guest posted: len bytes (0..240), a private copy, sent to connection_id. Any
@@ -185,7 +247,27 @@ struct vmbus_status {
 	bool contacted;
 	u32 version; /* negotiated, 0x00050003 for 5.3; 0: none */
 	unsigned channels_open;
+	u64 messages; /* the guest posted */
+	u64 out_of_place; /* of those: malformed, unknown or at the wrong time */
 };
+/* Any thread. */
 void vmbus_status(struct vmbus *bus, struct vmbus_status *status);
+
+/* One channel, and what it has carried since its device came. */
+struct vmbus_channel_status {
+	const char *device;
+	struct guid instance;
+	u32 relid;
+	u16 sub_index;
+	bool offered, open;
+	u32 target_vp; /* of its interrupts, where open; ~0: none */
+	u64 packets_in, bytes_in; /* from the guest; whole packets */
+	u64 packets_out, bytes_out;
+	u64 signals; /* by the guest that reached us */
+	u64 interrupts; /* to the guest */
+	u64 throttled; /* runs that ended for others' sake with packets left */
+};
+/* All channels, at most max, by relid; the number there are. Control loop. */
+unsigned vmbus_channels(const struct vmbus *bus, struct vmbus_channel_status *list, unsigned max);
 
 #endif

@@ -80,30 +80,54 @@ unsigned fg_count(const struct fakeguest *g, u32 type)
 
 /* ---- Connection ------------------------------------------------------------------------------ */
 
-int fg_connect(struct fakeguest *g, u32 version)
+/* The message and its length. */
+static u32 contact_message(const struct fakeguest *g, u32 version, u8 *bytes)
 {
 	struct vmbus_msg_initiate_contact msg = {
 		.header.msgtype = VMBUS_MSG_INITIATE_CONTACT,
 		.vmbus_version_requested = version,
 		.target_vcpu = g->target_vp,
+		.monitor_page1 = g->monitor_page[0],
+		.monitor_page2 = g->monitor_page[1],
 	};
+
+	if (version < VMBUS_VERSION_WIN10_V5)
+		msg.interrupt_page = g->interrupt_page;
+	else
+		msg.msg_sint = g->msg_sint;
+	if (version >= VMBUS_VERSION_WIN10_V5_1)
+		msg.msg_vtl = g->msg_vtl;
+	if (version >= VMBUS_VERSION_V6_0)
+		msg.feature_flags = g->features;
+	memset(bytes, 0, VMBUS_INITIATE_CONTACT_SIZE_CLIENT_ID);
+	memcpy(bytes, &msg, sizeof(msg));
+	return version >= VMBUS_VERSION_V6_0 && g->features & VMBUS_FEATURE_CLIENT_ID
+		       ? VMBUS_INITIATE_CONTACT_SIZE_CLIENT_ID
+		       : sizeof(msg);
+}
+
+int fg_connect(struct fakeguest *g, u32 version)
+{
 	struct vmbus_msg_version_response response;
 	bool modern = version >= VMBUS_VERSION_WIN10_V5;
+	u8 msg[VMBUS_INITIATE_CONTACT_SIZE_CLIENT_ID];
+	u32 len = contact_message(g, version, msg);
 	int err;
 
-	if (modern)
-		msg.msg_sint = g->msg_sint;
 	g->version = 0;
 	g->offer_count = 0;
-	err = post_to(g, modern ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID, &msg,
-		      sizeof(msg));
+	err = post_to(g, modern ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID, msg,
+		      len);
 	if (err)
 		return err;
-	if (fg_await(g, VMBUS_MSG_VERSION_RESPONSE, &response, sizeof(response)) < 0)
+	g->response_size = fg_await(g, VMBUS_MSG_VERSION_RESPONSE, &response, sizeof(response));
+	if (g->response_size < 0)
 		return -ETIMEDOUT;
+	g->connection_state = response.connection_state;
 	if (!response.version_supported || response.connection_state)
 		return -ECONNREFUSED;
 	g->version = version;
+	g->features_got = response.supported_features;
 	g->msg_conn_id = modern ? response.msg_conn_id : VMBUS_MESSAGE_CONNECTION_ID;
 	return 0;
 }
@@ -285,21 +309,10 @@ static int rings_make(struct fg_channel *ch, u64 *pfn, u32 out_pages, u32 in_pag
 	return fg_gpadl_create_pfns(g, ch->relid, 0, pages * GUEST_PAGE_SIZE, pfn, &ch->ring_gpadl);
 }
 
-static int open_post(struct fg_channel *ch, u32 out_pages, u32 target_vp)
+static int open_await(struct fg_channel *ch)
 {
-	struct vmbus_msg_open_channel msg = {
-		.header.msgtype = VMBUS_MSG_OPEN_CHANNEL,
-		.child_relid = ch->relid,
-		.openid = ch->relid,
-		.ringbuffer_gpadlhandle = ch->ring_gpadl,
-		.target_vp = target_vp,
-		.downstream_ringbuffer_pageoffset = out_pages,
-	};
 	struct vmbus_msg_open_result result;
-	int err = fg_post(ch->guest, &msg, sizeof(msg));
 
-	if (err)
-		return err;
 	if (fg_await(ch->guest, VMBUS_MSG_OPEN_CHANNEL_RESULT, &result, sizeof(result)) < 0)
 		return -ETIMEDOUT;
 	ch->open_status = result.status;
@@ -307,11 +320,34 @@ static int open_post(struct fg_channel *ch, u32 out_pages, u32 target_vp)
 	return result.status ? -EPROTO : 0;
 }
 
-int fg_open(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
-	    const struct fg_open_params *params)
+static int open_post(struct fg_channel *ch, u32 out_pages, const struct fg_open_params *params)
 {
-	u32 out_pages = params && params->out_pages ? params->out_pages : 17;
-	u32 in_pages = params && params->in_pages ? params->in_pages : 17;
+	const u32 with_signals = VMBUS_FEATURE_GUEST_SIGNALS | VMBUS_FEATURE_INTERRUPT_REDIRECTION;
+	struct fakeguest *g = ch->guest;
+	struct {
+		struct vmbus_msg_open_channel open;
+		struct vmbus_open_signals signals;
+	} msg = {
+		.open.header.msgtype = VMBUS_MSG_OPEN_CHANNEL,
+		.open.child_relid = ch->relid,
+		.open.openid = ch->relid,
+		.open.ringbuffer_gpadlhandle = ch->ring_gpadl,
+		.open.target_vp = params->target_vp,
+		.open.downstream_ringbuffer_pageoffset = out_pages,
+		.signals.connection_id = ch->connection_id,
+		.signals.event_flag = g->open_event_flag ? g->open_event_flag : (u16)ch->relid,
+	};
+	bool longer =
+		ch->guest->version >= VMBUS_VERSION_V6_0 && ch->guest->features_got & with_signals;
+	int err = fg_post(ch->guest, &msg, longer ? sizeof(msg) : sizeof(msg.open));
+
+	return err ? err : open_await(ch);
+}
+
+/* A channel on offer with rings, not open yet. */
+static int channel_make(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
+			u32 out_pages, u32 in_pages)
+{
 	u64 *pfn;
 	int err;
 
@@ -320,13 +356,58 @@ int fg_open(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *o
 	if (out_pages < 2 || in_pages < 2 || out_pages > FG_RING_PAGES_MAX ||
 	    in_pages > FG_RING_PAGES_MAX)
 		return -EINVAL;
-	*ch = (struct fg_channel){ .guest = g, .offer = *offer, .relid = offer->msg.child_relid };
+	*ch = (struct fg_channel){ .guest = g,
+				   .offer = *offer,
+				   .relid = offer->msg.child_relid,
+				   .connection_id = offer->msg.connection_id };
 	pfn = calloc(out_pages + in_pages, sizeof(*pfn));
 	if (!pfn)
 		return -ENOMEM;
 	err = rings_make(ch, pfn, out_pages, in_pages);
 	free(pfn);
-	return err ? err : open_post(ch, out_pages, params ? params->target_vp : 0);
+	return err;
+}
+
+int fg_open(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
+	    const struct fg_open_params *params)
+{
+	static const struct fg_open_params defaults;
+	const struct fg_open_params *p = params ? params : &defaults;
+	u32 out_pages = p->out_pages ? p->out_pages : 17;
+	int err = channel_make(g, ch, offer, out_pages, p->in_pages ? p->in_pages : 17);
+
+	if (err)
+		return err;
+	if (g->open_connection_id && g->features_got & VMBUS_FEATURE_GUEST_SIGNALS)
+		ch->connection_id = g->open_connection_id;
+	return open_post(ch, out_pages, p);
+}
+
+int fg_open_reserved(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
+		     u32 vp, u32 sint)
+{
+	struct vmbus_msg_open_reserved msg = {
+		.header.msgtype = VMBUS_MSG_OPEN_RESERVED_CHANNEL,
+		.target_vp = vp,
+		.target_sint = sint,
+		.downstream_ringbuffer_pageoffset = 17,
+	};
+	int err = channel_make(g, ch, offer, 17, 17);
+
+	if (err)
+		return err;
+	msg.child_relid = ch->relid;
+	msg.ringbuffer_gpadlhandle = ch->ring_gpadl;
+	err = fg_post(g, &msg, sizeof(msg));
+	return err ? err : open_await(ch);
+}
+
+int fg_release(struct fakeguest *g, u32 relid)
+{
+	struct vmbus_msg_relid msg = { .header.msgtype = VMBUS_MSG_RELID_RELEASED,
+				       .child_relid = relid };
+
+	return fg_post(g, &msg, sizeof(msg));
 }
 
 int fg_close(struct fg_channel *ch)
@@ -352,7 +433,7 @@ int fg_modify(struct fg_channel *ch, u32 target_vp)
 	struct fakeguest *g = ch->guest;
 	int err = fg_post(g, &msg, sizeof(msg));
 
-	if (err || g->version < VMBUS_VERSION_WIN10_V5_3)
+	if (err || g->version < VMBUS_VERSION_WIN10_V5_3 || g->modify_unawaited)
 		return err;
 	if (fg_await(g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE, &response, sizeof(response)) < 0)
 		return -ETIMEDOUT;
@@ -364,14 +445,34 @@ u32 fg_interrupts(const struct fg_channel *ch)
 	return ch->guest->interrupts[ch->relid % FG_FLAGS];
 }
 
-int fg_signal(struct fg_channel *ch)
+static int signal_id(struct fakeguest *g, u32 connection_id)
 {
-	struct fakeguest *g = ch->guest;
 	u64 one = 1;
 
 	for (unsigned i = 0; i < FG_BINDINGS; i++)
-		if (g->binding[i].fd >= 0 && g->binding[i].id == ch->offer.msg.connection_id)
+		if (g->binding[i].fd >= 0 && g->binding[i].id == connection_id)
 			return write(g->binding[i].fd, &one, sizeof(one)) == sizeof(one) ? 0
 											 : -errno;
 	return -ENOENT;
+}
+
+int fg_signal(struct fg_channel *ch)
+{
+	struct fakeguest *g = ch->guest;
+	u32 relid = ch->relid, id = ch->offer.msg.monitorid;
+
+	if (ch->offer.msg.monitor_allocated) {
+		struct vmbus_monitor_page *page = fg_ptr(g, g->monitor_page[1], sizeof(*page));
+
+		__atomic_fetch_or(&page->group[id / 32].pending, 1u << id % 32, __ATOMIC_SEQ_CST);
+		return 0;
+	}
+	if (g->version == VMBUS_VERSION_WS2008 && g->interrupt_page) {
+		u32 *page = fg_ptr(g, g->interrupt_page, GUEST_PAGE_SIZE);
+
+		__atomic_fetch_or(&page[VMBUS_INTERRUPT_PAGE_WORDS + relid / 32], 1u << relid % 32,
+				  __ATOMIC_SEQ_CST);
+		return signal_id(g, VMBUS_EVENT_CONNECTION_ID_SHARED);
+	}
+	return signal_id(g, ch->connection_id);
 }

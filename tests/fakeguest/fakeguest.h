@@ -75,7 +75,7 @@ struct fakeguest {
 		int fd; /* -1: free */
 	} binding[FG_BINDINGS];
 	_Atomic u32 interrupts[FG_FLAGS]; /* set_event() calls by flag */
-	_Atomic u32 last_event_vp, last_event_sint;
+	_Atomic u32 last_event_vp, last_event_sint, last_event_flag;
 	struct fg_message *message; /* received and not taken yet, oldest first */
 	unsigned message_count;
 	unsigned refuse_posts; /* that many posts get -EAGAIN; fg_pump() tells the bus later */
@@ -88,13 +88,25 @@ struct fakeguest {
 	/* The driver's part. */
 	u32 version; /* negotiated; 0: none */
 	u32 msg_conn_id; /* where messages go */
-	u32 target_vp; /* that fg_connect() asks for */
-	u8 msg_sint;
+	/* What fg_connect() asks for. */
+	u32 target_vp;
+	u8 msg_sint, msg_vtl;
+	u32 features; /* of 6.0 */
+	gpa_t interrupt_page; /* before 5.0; 0: none */
+	gpa_t monitor_page[2]; /* 0: none */
+	/* ... and what it got. */
+	u32 features_got;
+	u8 connection_state;
+	int response_size; /* bytes of VERSION_RESPONSE */
 	struct fg_offer offer[FG_OFFERS];
 	unsigned offer_count;
 	u32 next_gpadl;
 	gpa_t next_page; /* the bump allocator of fg_alloc() */
 	bool scatter; /* fg_open() gives rings of pages in no order */
+	/* What fg_open() sends where the features ask for it; 0: as the offer has them. */
+	u32 open_connection_id;
+	u16 open_event_flag;
+	bool modify_unawaited; /* fg_modify() does not wait for the response */
 };
 
 /* ---- The machine ----------------------------------------------------------------------------- */
@@ -198,6 +210,7 @@ struct fg_channel {
 	struct fakeguest *guest;
 	struct fg_offer offer;
 	u32 relid;
+	u32 connection_id; /* that fg_signal() signals */
 	u32 ring_gpadl;
 	u32 open_status; /* of OPEN_CHANNEL_RESULT */
 	bool open;
@@ -217,6 +230,13 @@ struct fg_open_params {
 int fg_open(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
 	    const struct fg_open_params *params);
 
+/* OPEN_RESERVED_CHANNEL, results to (vp, sint). As fg_open(). */
+int fg_open_reserved(struct fakeguest *g, struct fg_channel *ch, const struct fg_offer *offer,
+		     u32 vp, u32 sint);
+
+/* RELID_RELEASED. 0 or -ENOBUFS. */
+int fg_release(struct fakeguest *g, u32 relid);
+
 /* CLOSE_CHANNEL and the teardown of its rings. 0, or -ETIMEDOUT where the host still holds them. */
 int fg_close(struct fg_channel *ch);
 
@@ -226,7 +246,11 @@ int fg_modify(struct fg_channel *ch, u32 target_vp);
 /* Interrupts received for this channel so far. */
 u32 fg_interrupts(const struct fg_channel *ch);
 
-/* Signals the channel's connection id. 0, or -ENOENT where nothing is bound. Does not pump. */
+/*
+ * Signals as the channel's version and offer say: a monitored channel sets its bit, in 0.13 there is
+ * a flag and a connection id for all, else the channel's connection id. 0, or -ENOENT where nothing
+ * is bound. Does not pump.
+ */
 int fg_signal(struct fg_channel *ch);
 
 /* ---- Packets: none of these pumps ------------------------------------------------------------ */

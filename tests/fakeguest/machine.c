@@ -44,6 +44,7 @@ static int set_event(struct vmbus_port *port, u32 vp, u32 sint, u32 flag)
 		return -EINVAL;
 	g->last_event_vp = vp;
 	g->last_event_sint = sint;
+	g->last_event_flag = flag;
 	g->interrupts[flag]++;
 	return 0;
 }

@@ -103,9 +103,9 @@ static int open_first(struct fixture *f)
 
 static void versions(void **state)
 {
-	static const u32 good[] = { 0x20004, 0x30000, 0x40000, 0x40001,
-				    0x50000, 0x50001, 0x50002, 0x50003 };
-	static const u32 bad[] = { 0, 0xd, 0x10001, 0x20003, 0x50004, 0x60000, 0xffffffff };
+	static const u32 good[] = { 0x0000d, 0x10001, 0x20004, 0x30000, 0x40000, 0x40001,
+				    0x50000, 0x50001, 0x50002, 0x50003, 0x60000 };
+	static const u32 bad[] = { 0, 0xc, 0x10000, 0x20003, 0x50004, 0x60001, 0xffffffff };
 	struct fixture *f = *state;
 	struct vmbus_status status;
 
@@ -116,12 +116,19 @@ static void versions(void **state)
 	vmbus_status(f->g.bus, &status);
 	assert_true(status.contacted);
 	assert_int_equal(status.version, 0);
-	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-		assert_int_equal(fg_connect(&f->g, good[i]), 0);
+	/* Upwards, downwards, with one that fails in between. */
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(good); i++) {
+		u32 version = good[i < ARRAY_SIZE(good) ? i : 2 * ARRAY_SIZE(good) - 1 - i];
+
+		assert_int_equal(fg_connect(&f->g, version), 0);
+		assert_int_equal(f->g.response_size, version < 0x60000 ? 16 : 20);
 		assert_int_equal(fg_request_offers(&f->g), 0);
 		assert_int_equal(f->g.offer_count, 3);
 		vmbus_status(f->g.bus, &status);
-		assert_int_equal(status.version, good[i]);
+		assert_int_equal(status.version, version);
+		if (i % 3 == 0)
+			assert_int_equal(fg_connect(&f->g, bad[i % ARRAY_SIZE(bad)]),
+					 -ECONNREFUSED);
 	}
 }
 

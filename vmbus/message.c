@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the guest may post, and when: every message comes through the table below, which knows its
+ * least size, the states of the connection it may come in, the version and the features it takes.
+ * What is out of place is counted and ignored. Control loop.
+ *
+ *	state       contact, unload   CLOSE_RESERVED    RESUME   all others
+ *	NONE        handled           handled           ignored  ignored
+ *	UP          handled           handled           handled  handled
+ *	UP, paused  handled           ignored           handled  ignored
+ *	RESETTING   nothing is looked at until the reset is over
+ */
+#include <string.h>
+
+#include "vmbus/server.h"
+
+#define IN(state) (1u << (state))
+#define UP IN(CONNECTION_UP)
+#define ANY (IN(CONNECTION_NONE) | IN(CONNECTION_UP))
+
+struct message_rule {
+	const char *name;
+	message_handler *handle; /* NULL: not for the host */
+	u32 size; /* bytes at least */
+	u32 states;
+	u32 since; /* version; 0: always */
+	u32 feature; /* to be negotiated; 0: none */
+	bool while_paused;
+};
+
+static const struct message_rule rules[VMBUS_MSG_COUNT] = {
+	[VMBUS_MSG_REQUEST_OFFERS] = { "request_offers", offer_request,
+				       sizeof(struct vmbus_msg_header), UP },
+	[VMBUS_MSG_OPEN_CHANNEL] = { "open_channel", channel_open,
+				     sizeof(struct vmbus_msg_open_channel), UP },
+	[VMBUS_MSG_CLOSE_CHANNEL] = { "close_channel", channel_close,
+				      sizeof(struct vmbus_msg_relid), UP },
+	[VMBUS_MSG_GPADL_HEADER] = { "gpadl_header", gpadl_header,
+				     sizeof(struct vmbus_msg_gpadl_header), UP },
+	[VMBUS_MSG_GPADL_BODY] = { "gpadl_body", gpadl_body, sizeof(struct vmbus_msg_gpadl_body),
+				   UP },
+	[VMBUS_MSG_GPADL_TEARDOWN] = { "gpadl_teardown", gpadl_teardown,
+				       sizeof(struct vmbus_msg_gpadl_teardown), UP },
+	[VMBUS_MSG_RELID_RELEASED] = { "relid_released", offer_relid_released,
+				       sizeof(struct vmbus_msg_relid), UP },
+	[VMBUS_MSG_INITIATE_CONTACT] = { "initiate_contact", connection_contact,
+					 sizeof(struct vmbus_msg_initiate_contact), ANY,
+					 .while_paused = true },
+	[VMBUS_MSG_UNLOAD] = { "unload", connection_unload, sizeof(struct vmbus_msg_header), ANY,
+			       .while_paused = true },
+	[VMBUS_MSG_OPEN_RESERVED_CHANNEL] = { "open_reserved_channel", channel_open_reserved,
+					      sizeof(struct vmbus_msg_open_reserved), UP,
+					      VMBUS_VERSION_WIN10 },
+	[VMBUS_MSG_CLOSE_RESERVED_CHANNEL] = { "close_reserved_channel", channel_close_reserved,
+					       sizeof(struct vmbus_msg_close_reserved), ANY },
+	[VMBUS_MSG_TL_CONNECT_REQUEST] = { "tl_connect_request", tl_connect_request,
+					   sizeof(struct vmbus_msg_tl_connect_request), UP,
+					   VMBUS_VERSION_WIN10 },
+	[VMBUS_MSG_MODIFY_CHANNEL] = { "modify_channel", channel_modify,
+				       sizeof(struct vmbus_msg_modify_channel), UP,
+				       VMBUS_VERSION_WIN10_V4_1 },
+	[VMBUS_MSG_MODIFY_CONNECTION] = { "modify_connection", connection_modify,
+					  sizeof(struct vmbus_msg_modify_connection), UP,
+					  VMBUS_VERSION_V6_0, VMBUS_FEATURE_MODIFY_CONNECTION },
+	[VMBUS_MSG_PAUSE] = { "pause", connection_pause, sizeof(struct vmbus_msg_header), UP,
+			      VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME },
+	[VMBUS_MSG_RESUME] = { "resume", connection_resume, sizeof(struct vmbus_msg_header), UP,
+			       VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME,
+			       .while_paused = true },
+};
+
+/* What the table asks of a message, or NULL: it may come now. */
+static const char *message_refusal(const struct vmbus *bus, const struct message_rule *rule,
+				   u32 len)
+{
+	if (len < rule->size)
+		return "too short";
+	if (!(rule->states & IN(bus->state)))
+		return "without a connection";
+	if (bus->version < rule->since || (bus->features & rule->feature) != rule->feature)
+		return "not of this version";
+	if (bus->paused && !rule->while_paused)
+		return "while paused";
+	return NULL;
+}
+
+void message_out_of_place(struct vmbus *bus, const char *what, u32 relid)
+{
+	atomic_fetch_add_explicit(&bus->status_out_of_place, 1, memory_order_relaxed);
+	vmbus_trace("out_of_place", "%s relid %u", what, relid);
+}
+
+static void message_refuse(struct vmbus *bus, const char *name, u32 len, const char *why)
+{
+	atomic_fetch_add_explicit(&bus->status_out_of_place, 1, memory_order_relaxed);
+	vmbus_trace("out_of_place", "%s len %u %s", name, len, why);
+	log_guest(&bus->bad_message, "vmbus: %s of %u bytes, %s: ignored", name, len, why);
+}
+
+static void message_handle(struct vmbus *bus, const struct inbox_message *m)
+{
+	struct vmbus_msg_header header = { 0 };
+	const char *why;
+
+	if (m->len >= sizeof(header))
+		memcpy(&header, m->bytes, sizeof(header));
+	if (header.msgtype >= VMBUS_MSG_COUNT || !rules[header.msgtype].handle) {
+		message_refuse(bus, "a message", m->len, "of unknown type");
+		return;
+	}
+	why = message_refusal(bus, &rules[header.msgtype], m->len);
+	if (why) {
+		message_refuse(bus, rules[header.msgtype].name, m->len, why);
+		return;
+	}
+	vmbus_trace("recv_message", "%s len %u", rules[header.msgtype].name, m->len);
+	bus->multiclient = m->connection_id == VMBUS_MESSAGE_CONNECTION_ID_4;
+	rules[header.msgtype].handle(bus, m->bytes, m->len);
+}
+
+/* A paused guest is not answered, so that it needs no room; what ends the pause must get through. */
+static bool message_room(const struct vmbus *bus)
+{
+	return bus->paused || outq_room(&bus->outq) >= VMBUS_OUTQ_RESERVE;
+}
+
+void message_process(struct vmbus *bus)
+{
+	struct inbox_message m;
+
+	for (u32 n = 0; n < VMBUS_INBOX_MAX; n++) {
+		/* A reset and a full queue both end in another call. */
+		if (bus->state == CONNECTION_RESETTING || !message_room(bus))
+			return;
+		if (!vmbus_inbox_take(bus, &m))
+			return;
+		atomic_fetch_add_explicit(&bus->status_messages, 1, memory_order_relaxed);
+		if (m.connection_id != VMBUS_MESSAGE_CONNECTION_ID &&
+		    m.connection_id != VMBUS_MESSAGE_CONNECTION_ID_4)
+			message_refuse(bus, "a message", m.len, "to an unknown connection id");
+		else
+			message_handle(bus, &m);
+	}
+	loop_post(bus->control, &bus->inbox_work);
+}

@@ -215,8 +215,10 @@ bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value)
 /* What the APIC takes for reserved in the lower half of ICR. */
 #define ICR_RESERVED 0xfff32000u
 
-/* CPUs have it in MSRs of its own, a 64-bit ICR among them, in x2APIC mode. */
+/* IA32_APIC_BASE. In x2APIC mode the registers are MSRs, ICR one of 64 bits. */
 #define APIC_BASE_X2APIC 0x400u
+#define APIC_BASE_ENABLE 0x800u
+#define APIC_BASE_PAGE 0xfffffffffffff000ull
 #define MSR_X2APIC(reg) (0x800 + ((reg) >> 4))
 
 static u32 register_of(u32 msr)
@@ -232,6 +234,12 @@ static u32 register_of(u32 msr)
  */
 static bool write_xapic(struct hyperv_vp *vp, u32 reg, u64 value, struct kvm_sregs *s)
 {
+	u64 page = s->apic_base & APIC_BASE_PAGE;
+
+	/* Else the store would go elsewhere. */
+	if (!(s->apic_base & APIC_BASE_ENABLE) || page > UINT32_MAX ||
+	    gmem_range(vp->hv->mem, page, HV_PAGE_SIZE))
+		return false;
 	if (reg == APIC_TPR) {
 		s->cr8 = value >> 4 & 0xf;
 		return !kvm_set_sregs(vp->vcpu->fd, s);

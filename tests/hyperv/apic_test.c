@@ -386,6 +386,20 @@ static void an_unfinished_wrmsr_cannot_be_left(void **state)
 	assert_int_equal(f->ended, VM_END_INTERNAL);
 }
 
+static void an_apic_out_of_place_faults(void **state)
+{
+	const u64 bases[] = { 0xfee00100, 0x100000900, 0x5900 };
+
+	(void)state;
+	xapic_guest();
+	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+		kvm->sregs.apic_base = bases[i];
+		assert_false(apic_write(vp, HV_MSR_EOI, 0));
+	}
+	attention_run(vp);
+	assert_int_equal(kvm->aside_regs.rdx, 0);
+}
+
 static void xapic_tpr_is_cr8(void **state)
 {
 	(void)state;
@@ -425,6 +439,7 @@ int main(void)
 		TEST(a_vp_writes_its_own_xapic),
 		TEST(an_init_meanwhile_wins),
 		TEST(an_unfinished_wrmsr_cannot_be_left),
+		TEST(an_apic_out_of_place_faults),
 		TEST(xapic_tpr_is_cr8),
 		TEST(idling_ends_with_a_request),
 	};

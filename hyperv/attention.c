@@ -19,7 +19,7 @@ static u64 auto_eoi_poll(struct hyperv_vp *vp)
 {
 	u64 now, wait;
 
-	if (!apic_run_auto_eoi(vp)) {
+	if (!auto_eoi_run(vp)) {
 		vp->auto_eoi_since = 0;
 		return 0;
 	}

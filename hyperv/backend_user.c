@@ -61,7 +61,7 @@ static int user_change_sint(struct hyperv_vp *vp, u32 sint)
 	const struct synic_sint *s = &vp->sint[sint];
 	u64 value = atomic_load(&s->value);
 
-	/* AutoEOI is apic.c's affair. */
+	/* AutoEOI is auto_eoi.c's affair. */
 	if (value & (HV_SINT_MASKED | HV_SINT_AUTO_EOI | HV_SINT_POLLING))
 		return irq_unroute(&vp->hv->vm->irq, s->gsi);
 	return irq_route_msi(&vp->hv->vm->irq, s->gsi,

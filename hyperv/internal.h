@@ -17,6 +17,7 @@
 #include "hyperv/backend.h"
 #include "hyperv/hyperv.h"
 #include "hyperv/ports.h"
+#include "hyperv/state.h"
 #include "hyperv/synic.h"
 #include "hyperv/tlfs.h"
 #include "vmm/memory.h"
@@ -61,6 +62,7 @@ bool overlay_adopt(struct overlay *o, const struct gmem *mem, gpa_t gpa,
 void overlay_remove(struct overlay *o);
 
 struct hyperv_vp;
+struct kvm_lapic_state;
 
 /* ---- time.c: reference time from the guest's TSC ------------------------------------------------ */
 
@@ -159,11 +161,6 @@ struct cpuid_features {
 	u32 nested_vmcs; /* EBX: enlightened VMCS fields */
 };
 
-/* The synthetic debugger's registers. Of no effect: nobody is attached. */
-struct syndbg {
-	u64 control, status, send, receive, pending, options;
-};
-
 struct hyperv {
 	struct vm *vm;
 	const struct gmem *mem;
@@ -190,7 +187,7 @@ struct hyperv {
 	u64 guest_os_id, hypercall, reference_tsc, tsc_invariant;
 	u64 reenlightenment, tsc_emulation; /* the CONTROL MSRs */
 	struct overlay hypercall_overlay, tsc_overlay;
-	struct syndbg syndbg;
+	struct hyperv_syndbg syndbg; /* of no effect: nobody is attached */
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_crash crash;
 
@@ -365,17 +362,23 @@ void stimer_end_of_message(struct hyperv_vp *vp, u32 sint);
 /* EOI (write only), ICR and TPR; each is what the APIC's own register is. The VP's thread. */
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);
+/* From KVM_GET_LAPIC's answer: 32 bits at an offset; the highest vector set in ISR or IRR, -1: none. */
+u32 apic_register(const struct kvm_lapic_state *apic, u32 reg);
+int apic_highest_vector(const struct kvm_lapic_state *apic, u32 reg);
 /* Raises a fixed interrupt at a VP (edge). 0 or -errno. Any thread. */
 int apic_raise(struct hyperv_vp *vp, u8 vector);
 /* Part of attention_run(), first: a write that could not be done while the guest's WRMSR lasted. */
 void apic_run_write(struct hyperv_vp *vp);
-/* Part of attention_run(): injects what vp->auto_eoi asks for. True: some has to wait. */
-bool apic_run_auto_eoi(struct hyperv_vp *vp);
 /*
  * Idles a VP until an interrupt is requested, whether it would take it or not; at most a fraction of
  * a millisecond, as waking early is allowed. The VP's thread, on either back end.
  */
 void apic_idle(struct hyperv_vp *vp);
+
+/* ---- auto_eoi.c: interrupts of SINTs with AutoEOI on the user back end -------------------------------------- */
+
+/* Part of attention_run(): injects what vp->auto_eoi asks for. True: some has to wait. */
+bool auto_eoi_run(struct hyperv_vp *vp);
 
 /* ---- apic_mmio.c: the APIC's registers in xAPIC mode, on a KVM that cannot write them ------------------------ */
 

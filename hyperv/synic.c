@@ -6,7 +6,7 @@
  *
  * A SINT gets its irqfd when it is first used (SINT 2, the VMBus's, with the VP): a GSI for every
  * SINT of 64 VPs would be a route table of 1024. A SINT with AutoEOI is not raised by it on the user
- * back end, but by the VP's own thread (apic.c). On the kernel one SINTs are KVM's and stay at their
+ * back end, but by the VP's own thread (auto_eoi.c). On the kernel one SINTs are KVM's and stay at their
  * first value here.
  *
  * How a message meets a full slot without being forgotten:

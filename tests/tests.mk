@@ -38,7 +38,8 @@ $(eval $(call unit_test,vmm/vcpu_test,vmm/vcpu.c vmm/io.c))
 $(eval $(call unit_test,vmm/cpuid_test,vmm/cpuid.c vmm/kvm.c))
 # ---- hyperv
 PARTITION := tests/hyperv/fake.c hyperv/partition.c hyperv/ports.c hyperv/synic.c hyperv/overlay.c \
-	hyperv/time.c hyperv/stimer.c hyperv/apic.c hyperv/apic_mmio.c vmm/memory.c base/log.c
+	hyperv/time.c hyperv/stimer.c hyperv/apic.c hyperv/apic_mmio.c \
+	hyperv/auto_eoi.c vmm/memory.c base/log.c
 $(eval $(call unit_test,hyperv/cpuid_test,hyperv/cpuid.c vmm/cpuid.c vmm/kvm.c))
 $(eval $(call unit_test,hyperv/features_test,hyperv/features.c))
 $(eval $(call unit_test,hyperv/time_test,$(PARTITION)))

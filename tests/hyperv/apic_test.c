@@ -54,7 +54,7 @@ static void request(unsigned sint)
 static bool taken(void)
 {
 	request(SINT);
-	if (apic_run_auto_eoi(vp)) {
+	if (auto_eoi_run(vp)) {
 		assert_false(kvm->events.interrupt.injected && kvm->events.interrupt.nr == VECTOR);
 		assert_int_equal(atomic_load(&vp->auto_eoi), 1u << SINT);
 		return false;
@@ -87,7 +87,7 @@ static void it_is_injected_as_if_served(void **state)
 {
 	struct fake *f = *state;
 
-	assert_false(apic_run_auto_eoi(vp));
+	assert_false(auto_eoi_run(vp));
 	assert_false(kvm->events.interrupt.injected);
 	kvm->events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	assert_true(taken());
@@ -161,12 +161,12 @@ static void where_no_apic_listens_it_is_lost(void **state)
 
 	request(SINT);
 	kvm->mp.mp_state = KVM_MP_STATE_UNINITIALIZED;
-	assert_false(apic_run_auto_eoi(vp));
+	assert_false(auto_eoi_run(vp));
 	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
 	kvm->mp.mp_state = KVM_MP_STATE_RUNNABLE;
 	fake_apic_set(f, 0, SPURIOUS, 0xff);
 	request(SINT);
-	assert_false(apic_run_auto_eoi(vp));
+	assert_false(auto_eoi_run(vp));
 	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
 	assert_false(kvm->events.interrupt.injected);
 }
@@ -178,7 +178,7 @@ static void the_guest_may_change_its_mind(void **state)
 	/* Masked with one waiting: it waits on, and costs nothing. */
 	request(SINT);
 	assert_true(synic_write_sint(vp, SINT, AUTO_EOI | HV_SINT_MASKED));
-	assert_false(apic_run_auto_eoi(vp));
+	assert_false(auto_eoi_run(vp));
 	assert_false(kvm->events.interrupt.injected);
 	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), 0);
 	f->attended = 0;
@@ -192,7 +192,7 @@ static void the_guest_may_change_its_mind(void **state)
 	/* AutoEOI no more, and another vector. */
 	request(SINT);
 	assert_true(synic_write_sint(vp, SINT, VECTOR + 1));
-	assert_false(apic_run_auto_eoi(vp));
+	assert_false(auto_eoi_run(vp));
 	assert_false(kvm->events.interrupt.injected);
 	assert_int_equal(kvm->msis, 1);
 	assert_int_equal(kvm->msi[0], VECTOR + 1);
@@ -208,12 +208,12 @@ static void several_sints(void **state)
 	request(2);
 	request(SINT);
 	/* The highest first; the others after the guest has run. */
-	assert_true(apic_run_auto_eoi(vp));
+	assert_true(auto_eoi_run(vp));
 	assert_int_equal(kvm->events.interrupt.nr, VECTOR + 1);
-	assert_true(apic_run_auto_eoi(vp));
+	assert_true(auto_eoi_run(vp));
 	assert_int_equal(kvm->events.interrupt.nr, VECTOR + 1);
 	kvm->events.interrupt.injected = 0;
-	assert_false(apic_run_auto_eoi(vp)); /* two of one vector are one */
+	assert_false(auto_eoi_run(vp)); /* two of one vector are one */
 	assert_int_equal(kvm->events.interrupt.nr, VECTOR);
 }
 

@@ -46,13 +46,13 @@ int cpuid_read_limit(int kvm_fd, struct cpuid_features *limit)
 	return 0;
 }
 
-/* A leaf that names us, and the last of its range. */
-static struct kvm_cpuid_entry2 vendor_leaf(u32 function, u32 last)
+/* A leaf with a name of twelve letters, and the last of its range. */
+static struct kvm_cpuid_entry2 vendor_leaf(u32 function, u32 last, const char *name)
 {
 	struct kvm_cpuid_entry2 e = { .function = function, .eax = last };
 	u32 text[3];
 
-	memcpy(text, HV_VENDOR, sizeof(text));
+	memcpy(text, name, sizeof(text));
 	e.ebx = text[0];
 	e.ecx = text[1];
 	e.edx = text[2];
@@ -71,7 +71,7 @@ static int add(struct cpuid *t, const struct kvm_cpuid_entry2 *leaves, size_t co
 static int add_stack_leaves(struct cpuid *t)
 {
 	const struct kvm_cpuid_entry2 leaves[] = {
-		vendor_leaf(HV_CPUID_STACK_VENDOR, HV_CPUID_STACK_PROPERTIES),
+		vendor_leaf(HV_CPUID_STACK_VENDOR, HV_CPUID_STACK_PROPERTIES, HV_STACK_VENDOR),
 		{ .function = HV_CPUID_STACK_INTERFACE, .eax = HV_STACK_INTERFACE },
 		{ .function = HV_CPUID_STACK_PROPERTIES, .eax = HV_STACK_DEBUG_DEVICE },
 	};
@@ -91,7 +91,8 @@ int cpuid_add_leaves(struct cpuid *t, const struct cpuid_features *f, u32 vps_ma
 {
 	const bool debugging = f->features & HV_FEATURE_DEBUG_MSRS;
 	const struct kvm_cpuid_entry2 leaves[] = {
-		vendor_leaf(HV_CPUID_VENDOR, debugging ? HV_CPUID_STACK_PROPERTIES : HV_CPUID_LAST),
+		vendor_leaf(HV_CPUID_VENDOR, debugging ? HV_CPUID_STACK_PROPERTIES : HV_CPUID_LAST,
+			    HV_VENDOR),
 		{ .function = HV_CPUID_INTERFACE, .eax = HV_INTERFACE },
 		{ .function = HV_CPUID_VERSION, .eax = VERSION_BUILD, .ebx = VERSION_MAJOR_MINOR },
 		{ .function = HV_CPUID_FEATURES,

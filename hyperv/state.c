@@ -139,6 +139,7 @@ static void partition_read(struct hyperv *hv, struct hyperv_state *s)
 	s->tsc_invariant = hv->tsc_invariant;
 	s->reenlightenment = hv->reenlightenment;
 	s->tsc_emulation = hv->tsc_emulation;
+	s->syndbg = hv->syndbg;
 	memcpy(s->crash_param, hv->crash_param, sizeof(s->crash_param));
 	page_read(&hv->hypercall_overlay, &s->hypercall_page);
 	page_read(&hv->tsc_overlay, &s->tsc_page);
@@ -190,6 +191,7 @@ static int partition_write(struct hyperv *hv, const struct hyperv_state *s)
 	hv->tsc_invariant = s->tsc_invariant;
 	hv->reenlightenment = s->reenlightenment;
 	hv->tsc_emulation = s->tsc_emulation;
+	hv->syndbg = s->syndbg;
 	memcpy(hv->crash_param, s->crash_param, sizeof(hv->crash_param));
 	if (hv->backend->change_os_id)
 		hv->backend->change_os_id(&hv->vp[0], s->guest_os_id);

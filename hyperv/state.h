@@ -39,10 +39,16 @@ struct hyperv_vp_state {
 	struct hyperv_page_state message_page, event_page, assist_page;
 };
 
+/* The synthetic debugger's MSRs. */
+struct hyperv_syndbg {
+	u64 control, status, send, receive, pending, options;
+};
+
 struct hyperv_state {
 	u64 reference_time; /* 100 ns */
 	u64 guest_os_id, hypercall, reference_tsc, tsc_invariant;
 	u64 reenlightenment, tsc_emulation;
+	struct hyperv_syndbg syndbg;
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_page_state hypercall_page, tsc_page;
 	u32 vp_count;

@@ -6,7 +6,7 @@
  */
 #include "hyperv/internal.h"
 
-static u64 *register_of(struct syndbg *s, u32 msr)
+static u64 *register_of(struct hyperv_syndbg *s, u32 msr)
 {
 	switch (msr) {
 	case HV_MSR_SYNDBG_CONTROL:

@@ -29,6 +29,7 @@
 #define HV_CPUID_STACK_PROPERTIES 0x40000082u
 
 #define HV_VENDOR "Microsoft Hv"
+#define HV_STACK_VENDOR "Microsoft VS"
 #define HV_INTERFACE 0x31237648u /* "Hv#1" */
 #define HV_STACK_INTERFACE 0x31235356u /* "VS#1" */
 #define HV_STACK_DEBUG_DEVICE (1u << 1) /* HV_CPUID_STACK_PROPERTIES EAX */

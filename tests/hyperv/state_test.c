@@ -57,6 +57,7 @@ static void populate(struct fake *f)
 	write_msr(f, 0, HV_MSR_SINT0 + SINT, VECTOR);
 	write_msr(f, 0, HV_MSR_SCONTROL, HV_SCONTROL_ENABLE);
 	write_msr(f, 0, HV_MSR_CRASH_P0 + 3, 0x33);
+	write_msr(f, 0, HV_MSR_SYNDBG_OPTIONS, 4);
 	write_msr(f, 0, HV_MSR_STIMER0_CONFIG,
 		  HV_STIMER_ENABLE | HV_STIMER_PERIODIC | (u64)SINT << HV_STIMER_SINT_SHIFT);
 	write_msr(f, 0, HV_MSR_STIMER0_CONFIG + 1, 1000);

@@ -161,6 +161,7 @@ static void the_later_switch_counts(void **state)
 	(void)state;
 	assert_int_equal(hyperv_switches_parse(&s, "stimer,crash=off,relaxed=off", error, 64), 0);
 	assert_int_equal(hyperv_switches_parse(&s, "crash=on,hv-stimer=off", error, 64), 0);
+	assert_int_equal(s.on & s.off, 0);
 	assert_int_equal(features_offer(&f, &user, &s, error, sizeof(error)), 0);
 	assert_true(f.features & HV_FEATURE_CRASH_MSRS);
 	assert_false(f.privileges & HV_ACCESS_STIMERS);

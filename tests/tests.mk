@@ -125,7 +125,7 @@ unit-programs: $(UNIT_TESTS)
 thread-programs: $(THREAD_TESTS:%=$(BUILD)/tests/%)
 
 # What tests/run runs.
-test-programs: all $(BUILD)/tests/boot/dns $(BUILD)/tests/bare/bare_test
+test-programs: all bench-programs $(BUILD)/tests/boot/dns $(BUILD)/tests/bare/bare_test
 	$(MAKE) BUILD=build/asan SANITIZE=address,undefined unit-programs
 	$(MAKE) BUILD=build/tsan SANITIZE=thread thread-programs
 list-tests:

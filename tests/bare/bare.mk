@@ -23,8 +23,16 @@ $(BUILD)/tests/bare/%.elf: tests/bare/guests/%.c $(BARE_RUNTIME) $(BARE_HEADERS)
 	@$(call say,CC,$@)
 	$(Q)$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.o,$^)
 
+# A 32-bit Multiboot kernel, for tests/cli/statuses.
+BARE_MULTIBOOT := $(BUILD)/tests/bare/multiboot.elf
+$(BARE_MULTIBOOT): tests/bare/multiboot/kernel.c tests/bare/multiboot/link.ld
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -m32 $(filter-out -mno-red-zone,$(BARE_CFLAGS)) \
+		$(BARE_LDFLAGS:%/runtime/link.ld=%/multiboot/link.ld) -o $@ $<
+
 $(eval $(call unit_test,bare/bare_test,tests/bare/host.c tests/bare/host_ask.c \
 	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S,-llz4 -lzstd -llzma -lz))
-$(BUILD)/tests/bare/bare_test: | $(BARE_ELFS)
+$(BUILD)/tests/bare/bare_test: | $(BARE_ELFS) $(BARE_MULTIBOOT)
 $(BUILD)/tests/bare/host.o: ALL_CFLAGS += -DBARE_DIR='"$(BUILD)/tests/bare"'
 .SECONDARY: $(BARE_RUNTIME)

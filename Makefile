@@ -140,6 +140,8 @@ help:
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
 	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
+	@echo "make fuzz       every fuzz target for SECONDS=600 with JOBS=1 process, TARGET=name for one;"
+	@echo "                coverage at the end"
 	@echo "make bench      boot time and idle exits beside the peers, memory, signals, timers"
 	@echo "                (BENCH=boot, ROUNDS=5); every figure also in build/bench.tsv"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"

@@ -117,7 +117,8 @@ static u64 patch_at(struct fuzz_input *in, u8 which)
 {
 	switch (which) {
 	case BASE_ELF:
-		return fuzz_below(in, 2) ? fuzz_u8(in) : IMAGE_NOTES_OFFSET + fuzz_below(in, 96);
+		return fuzz_below(in, 2) ? (u64)fuzz_u8(in)
+					 : IMAGE_NOTES_OFFSET + fuzz_below(in, 96);
 	case BASE_MULTIBOOT:
 		return fuzz_below(in, 40);
 	case BASE_MULTIBOOT_ELF:

@@ -97,6 +97,36 @@ static u64 control_make(struct fuzz_input *in)
 	return how >= 250 ? control ^ 1ull << fuzz_below(in, 64) : control;
 }
 
+/* The names of registers, those that exist; and a header that names the caller's own. */
+static void registers_make(struct fuzz_input *in, u64 *word, u32 max)
+{
+	static const u32 names[] = {
+		HV_REGISTER_VERSION,
+		HV_REGISTER_PRIVILEGES,
+		HV_REGISTER_CRASH_P0,
+		HV_REGISTER_VP_RUNTIME,
+		HV_REGISTER_GUEST_OS_ID,
+		HV_REGISTER_VP_INDEX,
+		HV_REGISTER_HYPERCALL,
+		HV_REGISTER_TIME_REF_COUNT,
+		HV_REGISTER_VP_ASSIST_PAGE,
+		HV_REGISTER_SINT0,
+		HV_REGISTER_SCONTROL,
+		HV_REGISTER_SIEFP,
+		HV_REGISTER_STIMER0_CONFIG,
+		HV_REGISTER_REFERENCE_TSC,
+		HV_REGISTER_RIP,
+		HV_REGISTER_RFLAGS,
+		HV_REGISTER_RAX,
+	};
+
+	word[0] = ~0ull;
+	word[1] = fuzz_rarely(in, 8) ? fuzz_value(in) : 0xfffffffeull;
+	for (u32 i = 2; i < max; i++)
+		if (fuzz_u8(in) & 3)
+			word[i] = names[fuzz_below(in, ARRAY_SIZE(names))] + fuzz_below(in, 8) % 8;
+}
+
 static void op_hypercall(struct fuzz_input *in)
 {
 	struct hyperv_vp *vp = any_vp(in);
@@ -104,6 +134,11 @@ static void op_hypercall(struct fuzz_input *in)
 	gpa_t input = any_gpa(in), output = any_gpa(in);
 	u32 count = words_make(in, word, ARRAY_SIZE(word));
 
+	if ((control & HV_CONTROL_CODE) == HV_CALL_GET_VP_REGISTERS ||
+	    (control & HV_CONTROL_CODE) == HV_CALL_SET_VP_REGISTERS) {
+		count = ARRAY_SIZE(word);
+		registers_make(in, word, count);
+	}
 	bed.writes = 0;
 	if (control & HV_CONTROL_FAST) {
 		memset(&bed.fpu, 0, sizeof(bed.fpu));

@@ -104,10 +104,15 @@ static void dev_close(struct vmbus_channel *ch)
 }
 
 /* Names, types and packet sizes differ; one is a pipe. */
+#define DEV_OPS(id, text, is_pipe, max)                                                       \
+	{                                                                                     \
+		.name = (text), .type = { { (id) } }, .pipe = (is_pipe), .packet_max = (max), \
+		.open = dev_open, .ready = dev_ready, .close = dev_close,                     \
+	}
 static const struct vmbus_device_ops ops[DEVICES] = {
-	{ "a", { { 1 } }, false, 64, dev_open, dev_ready, dev_close },
-	{ "b", { { 2 } }, true, 256, dev_open, dev_ready, dev_close },
-	{ "c", { { 3 } }, false, 1024, dev_open, dev_ready, dev_close },
+	DEV_OPS(1, "a", false, 64),
+	DEV_OPS(2, "b", true, 256),
+	DEV_OPS(3, "c", false, 1024),
 };
 
 static void dev_offer(struct bed *b, unsigned i)

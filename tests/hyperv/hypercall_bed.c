@@ -51,7 +51,7 @@ int kvm_get_supported_cpuid(int kvm_fd, struct kvm_cpuid2 *cpuid)
 int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	(void)vcpu;
-	bed.written[bed.writes].msr = msr;
+	bed.written[bed.writes % ARRAY_SIZE(bed.written)].msr = msr;
 	bed.written[bed.writes++ % ARRAY_SIZE(bed.written)].value = value;
 	return bed.fail;
 }

@@ -13,10 +13,15 @@
  * space then sets EAX to id + status. So RIP is not touched, and it does not matter whether KVM
  * steps over the OUT before or after the exit. All other registers but the flags are preserved.
  *
- * One page serves every mode, as the guest may change its mode and keep its page. The bytes 63 c0
- * tell them apart: in 64-bit code MOVSXD, which leaves ZF set; in other protected mode ARPL on equal
- * selectors, which clears it; in real and virtual-8086 mode #UD, as the TLFS wants it there. It
- * wants #UD at CPL > 0, too, where OUT would raise #GP or be allowed: hence the tests of CS.
+ * One page serves every mode, as the guest may change its mode and keep its page. The bytes 4c 90
+ * tell them apart: a NOP with a prefix in 64-bit code, DEC ESP and NOP in other code. That code then
+ * looks at CR0.PE, and all code at its CPL, for the TLFS wants #UD in real mode and at CPL > 0, where
+ * OUT would raise #GP or be allowed. MOV to CS raises it: unlike UD2, KVM's interpreter of real mode
+ * knows that.
+ *
+ * The kernel back end's page begins with ENDBR64, for guests with indirect branch tracking. The user
+ * back end's does not, as a KVM without Hyper-V may interpret guests and know ENDBR64 in 64-bit code
+ * only; guests that miss it do without the tracking, as on many a Hyper-V.
  *
  * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the fast
  * HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
@@ -29,23 +34,36 @@
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
-#define UNDEFINED_OFFSET 0x50 /* of UD2, in both pages */
-#define VMCALL_OFFSET 0x39 /* in the kernel back end's */
+#define UNDEFINED_OFFSET 0x60 /* of what raises #UD, in both pages */
+#define VMCALL_OFFSET 0x43 /* in the kernel back end's */
 
 #define CR0_PE 0x1ull
 
 /* clang-format off */
+/* 64-bit code leaves ZF set, other code takes one off ESP and so clears it. */
 #define ENTRY \
-	0xf3, 0x0f, 0x1e, 0xfa, /* endbr64 */ \
 	0x39, 0xc0,             /* cmp %eax, %eax */ \
-	0x63, 0xc0              /* movsxd %eax, %eax, or arpl %ax, %ax */
+	0x4c, 0x90              /* nop, or dec %esp; nop */
+
+/* Of other code: ESP again, then ZF only in protected mode at CPL 0. */
+#define ENTRY32 \
+	0x44,                   /* inc %esp */ \
+	0x50,                   /* push %eax */ \
+	0x8c, 0xc8,             /* mov %cs, %eax */ \
+	0xa8, 0x03,             /* test $3, %al: the CPL */ \
+	0x75, 0x07,             /* jnz 1f */ \
+	0x0f, 0x01, 0xe0,       /* smsw %eax */ \
+	0x34, 0x01,             /* xor $1, %al: CR0.PE */ \
+	0xa8, 0x01,             /* test $1, %al */ \
+	0x58                    /* 1: pop %eax */
 
 static const u8 user_page[] = {
+	0x90, 0x90, 0x90, 0x90,                   /* nop: see above */
 	ENTRY,
 	0x75, 0x1e,                               /* jnz call32 */
 	0x8c, 0xc8,                               /* mov %cs, %eax */
 	0xa8, 0x03,                               /* test $3, %al: the CPL */
-	0x75, 0x40,                               /* jnz undefined */
+	0x75, 0x50,                               /* jnz undefined */
 	0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp $0x1005d, %rcx: fast HvCallSignalEvent */
 	0x75, 0x0c,                               /* jne call */
 	0x89, 0xd0,                               /* mov %edx, %eax: the connection id */
@@ -56,46 +74,41 @@ static const u8 user_page[] = {
 	0xc3,                                     /* ret */
 	0xe7, HYPERCALL_PORT_CALL,                /* call: out %eax, $HYPERCALL_PORT_CALL */
 	0xc3,                                     /* ret */
-	0x50,                                     /* call32: push %eax */
-	0x8c, 0xc8,                               /* mov %cs, %eax */
-	0xa8, 0x03,                               /* test $3, %al */
-	0x58,                                     /* pop %eax */
-	0x75, 0x20,                               /* jnz undefined */
+	ENTRY32,                                  /* call32: */
+	0x75, 0x26,                               /* jnz undefined */
 	0x3d, 0x5d, 0x00, 0x01, 0x00,             /* cmp $0x1005d, %eax */
-	0x75, 0x0f,                               /* jne 1f */
+	0x75, 0x0f,                               /* jne 2f */
 	0x85, 0xd2,                               /* test %edx, %edx: no reps */
-	0x75, 0x0b,                               /* jne 1f */
+	0x75, 0x0b,                               /* jne 2f */
 	0x85, 0xdb,                               /* test %ebx, %ebx: flag number 0 */
-	0x75, 0x07,                               /* jne 1f */
+	0x75, 0x07,                               /* jne 2f */
 	0x89, 0xc8,                               /* mov %ecx, %eax: the connection id */
 	0xe7, HYPERCALL_PORT_SIGNAL,              /* out %eax, $HYPERCALL_PORT_SIGNAL */
 	0x29, 0xc8,                               /* sub %ecx, %eax; EDX is 0 */
 	0xc3,                                     /* ret */
-	0xe7, HYPERCALL_PORT_CALL,                /* 1: out %eax, $HYPERCALL_PORT_CALL */
+	0xe7, HYPERCALL_PORT_CALL,                /* 2: out %eax, $HYPERCALL_PORT_CALL */
 	0xc3,                                     /* ret */
 };
 
 static const u8 kernel_page[] = {
+	0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
 	ENTRY,
 	0x75, 0x17,                               /* jnz call32 */
 	0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00,       /* cmp $0x1005d, %ecx: fast HvCallSignalEvent */
-	0x74, 0x27,                               /* je kvm */
+	0x74, 0x31,                               /* je kvm */
 	0x66, 0x83, 0xf9, 0x50,                   /* cmp $0x50, %cx */
-	0x72, 0x21,                               /* jb kvm */
-	0x8c, 0xc8,                               /* mov %cs, %eax */
-	0xa8, 0x03,                               /* test $3, %al: the CPL */
-	0x75, 0x32,                               /* jnz undefined */
-	0xe7, HYPERCALL_PORT_CALL,                /* out %eax, $HYPERCALL_PORT_CALL */
-	0xc3,                                     /* ret */
-	0x3d, 0x5d, 0x00, 0x01, 0x00,             /* call32: cmp $0x1005d, %eax */
-	0x74, 0x11,                               /* je kvm */
-	0x66, 0x83, 0xf8, 0x50,                   /* cmp $0x50, %ax */
-	0x72, 0x0b,                               /* jb kvm */
-	0x50,                                     /* push %eax */
+	0x72, 0x2b,                               /* jb kvm, which tests the CPL itself */
 	0x8c, 0xc8,                               /* mov %cs, %eax */
 	0xa8, 0x03,                               /* test $3, %al */
-	0x58,                                     /* pop %eax */
-	0x75, 0x1a,                               /* jnz undefined */
+	0x75, 0x42,                               /* jnz undefined */
+	0xe7, HYPERCALL_PORT_CALL,                /* out %eax, $HYPERCALL_PORT_CALL */
+	0xc3,                                     /* ret */
+	ENTRY32,                                  /* call32: */
+	0x75, 0x2d,                               /* jnz undefined */
+	0x3d, 0x5d, 0x00, 0x01, 0x00,             /* cmp $0x1005d, %eax */
+	0x74, 0x09,                               /* je kvm */
+	0x66, 0x83, 0xf8, 0x50,                   /* cmp $0x50, %ax */
+	0x72, 0x03,                               /* jb kvm */
 	0xe7, HYPERCALL_PORT_CALL,                /* out %eax, $HYPERCALL_PORT_CALL */
 	0xc3,                                     /* ret */
 	0x0f, 0x01, 0xc1,                         /* kvm: vmcall */
@@ -104,10 +117,10 @@ static const u8 kernel_page[] = {
 /* clang-format on */
 
 static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9 };
-static const u8 undefined[] = { 0x0f, 0x0b }; /* ud2 */
+static const u8 undefined[] = { 0x8e, 0xc8 }; /* mov %eax, %cs */
 
-_Static_assert(sizeof(user_page) <= UNDEFINED_OFFSET, "UD2 lies behind it");
-_Static_assert(sizeof(kernel_page) <= UNDEFINED_OFFSET, "UD2 lies behind it");
+_Static_assert(sizeof(user_page) <= UNDEFINED_OFFSET, "`undefined` lies behind it");
+_Static_assert(sizeof(kernel_page) <= UNDEFINED_OFFSET, "`undefined` lies behind it");
 
 /* Other VPs may be running the same bytes: none may change, not even for a moment. */
 static void fill(u8 page[static HV_PAGE_SIZE], const u8 *code, size_t len)
@@ -173,7 +186,7 @@ static void port_call(struct hyperv_vp *vp, struct kvm_regs *r, const struct kvm
 	u64 result = run(vp, r, s);
 
 	if (result == HYPERCALL_UNDEFINED) {
-		/* The page's own UD2 raises it: RIP need not point at the OUT any more. */
+		/* The page itself raises it: RIP need not point at the OUT any more. */
 		r->rip += UNDEFINED_OFFSET - (s->cs.base + r->rip) % HV_PAGE_SIZE;
 	} else if (long_mode(s)) {
 		r->rax = result;

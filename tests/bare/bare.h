@@ -159,9 +159,7 @@ void bare_hyperv_init(void);
 uint64_t bare_hypercall(uint64_t control, uint64_t input, uint64_t output);
 /* HvCallSignalEvent, fast. */
 uint64_t bare_signal(uint32_t connection_id, uint16_t flag);
-/* The hypercall page, and whether it is one of candela's own rather than KVM's. */
 extern uint8_t bare_hypercall_page[HV_PAGE_SIZE];
-bool bare_page_is_ours(void);
 
 /* All registers of a call. */
 struct bare_regs {

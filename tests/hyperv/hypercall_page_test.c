@@ -12,7 +12,7 @@
 
 #include "tests/hyperv/hypercall_bed.h"
 
-#define UNDEFINED_OFFSET 0x50
+#define UNDEFINED_OFFSET 0x60
 #define PAGE_RIP 0xffffffff81234000ull
 #define ID 7
 
@@ -115,7 +115,7 @@ static void who_may_not_call_gets_nothing(void **state)
 	assert_int_equal(call64(f, 0x7777, 0, 0)->rax, 0xa);
 }
 
-static void undefined_calls_end_at_ud2(void **state)
+static void undefined_calls_end_where_the_page_raises_it(void **state)
 {
 	struct fake *f = *state;
 	struct kvm_regs *r;
@@ -192,7 +192,7 @@ int main(void)
 		TEST(callers_of_32_bits_have_pairs),
 		TEST(signals_leave_a_status_behind),
 		TEST(who_may_not_call_gets_nothing),
-		TEST(undefined_calls_end_at_ud2),
+		TEST(undefined_calls_end_where_the_page_raises_it),
 		TEST(pages_refuse_user_mode),
 		TEST(kvm_is_called_as_its_host_likes),
 	};

@@ -69,7 +69,7 @@ int main(void)
 	check_counter();
 	check_rate();
 	check_page();
-	if (bare_page_is_ours())
+	if (!bare_backend_is_kernel())
 		CHECK(bare_wrmsr_faults(HV_MSR_REFERENCE_TSC, NOT_RAM | HV_MSR_PAGE_ENABLE));
 	bare_pass();
 }

@@ -48,11 +48,9 @@ static void check_page(void)
 	CHECK(bare_hypercall_page[0] != UNDER);
 	CHECK(bare_wrmsr_faults(HV_MSR_HYPERCALL, NOT_RAM | HV_MSR_PAGE_ENABLE));
 	CHECK(bare_rdmsr(HV_MSR_HYPERCALL) == page);
-	if (bare_page_is_ours()) { /* KVM leaves its bytes behind */
-		bare_wrmsr(HV_MSR_HYPERCALL, 0);
-		CHECK(bare_hypercall_page[0] == UNDER && bare_hypercall_page[4095] == UNDER);
-		bare_wrmsr(HV_MSR_HYPERCALL, page);
-	}
+	bare_wrmsr(HV_MSR_HYPERCALL, 0);
+	CHECK(bare_hypercall_page[0] == UNDER && bare_hypercall_page[4095] == UNDER);
+	bare_wrmsr(HV_MSR_HYPERCALL, page);
 }
 
 static void check_hypercalls(void)

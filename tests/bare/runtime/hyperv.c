@@ -46,12 +46,6 @@ uint64_t bare_signal(uint32_t connection_id, uint16_t flag)
 			      (uint64_t)flag << 32 | connection_id, 0);
 }
 
-bool bare_page_is_ours(void)
-{
-	/* KVM's begins with VMCALL or VMMCALL, maybe after an OR of RAX: never with ENDBR64. */
-	return bare_hypercall_page[0] == 0xf3 && bare_hypercall_page[1] == 0x0f;
-}
-
 /* ---- The SynIC ------------------------------------------------------------------------------------- */
 
 struct hv_message_page *bare_messages(void)

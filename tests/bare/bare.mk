@@ -3,7 +3,8 @@
 # Bare test guests: each tests/bare/guests/NAME.c with a main() and the runtime makes one ELF kernel
 # with a PVH note, run by tests/bare/bare_test.c on both Hyper-V back ends.
 
-BARE_GUESTS := runtime ident clock synic crash reset
+BARE_GUESTS := runtime ident access msrs page cpl3 realmode clock clockvps synic message event \
+	autoeoi stimer overlay assist apicmsr ipi tlb idle crash reset
 BARE_ELFS := $(BARE_GUESTS:%=$(BUILD)/tests/bare/%.elf)
 BARE_CFLAGS := -std=gnu17 $(WARNINGS) -O2 -g -ffreestanding -fno-pie -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only -I. \

@@ -57,7 +57,7 @@ static void guest_end(void *ctx, enum vm_end why, u64 value)
 {
 	struct host *h = ctx;
 
-	(void)value;
+	h->end_value = value;
 	atomic_store(&h->end, why);
 	eventfd_write(h->fd[FD_DONE], 1);
 }
@@ -233,9 +233,10 @@ static void end(struct host *h)
 	ports_unbind_event(h->hv, BARE_CONNECTION_DOORBELL, h->fd[FD_DOORBELL]);
 	if (h->text_len)
 		print_message("guest: %s", h->text);
-	for (unsigned i = 0; h->late && i < h->vm.cpu_count; i++) {
+	for (unsigned i = 0; (h->late || atomic_load(&h->end) != NO_END) && i < h->vm.cpu_count;
+	     i++) {
 		vcpu_describe(&h->vm.vcpu[i], text, sizeof(text));
-		print_message("late, VP %u: %s\n", i, text);
+		print_message("VP %u: %s\n", i, text);
 	}
 }
 
@@ -265,7 +266,8 @@ void host_run_passing(struct host *h, const struct guest *guest, enum hyperv_cho
 {
 	host_run(h, guest, choice);
 	if (atomic_load(&h->end) != NO_END)
-		fail_msg("%s: the guest ended by itself (%u)", guest->name, atomic_load(&h->end));
+		fail_msg("%s: the guest ended by itself (%u, 0x%llx)", guest->name,
+			 atomic_load(&h->end), (unsigned long long)h->end_value);
 	if (atomic_load(&h->verdict))
 		fail_msg("%s: verdict %u, 0x%x (tests/bare/guests/%s.c line)", guest->name,
 			 atomic_load(&h->verdict), atomic_load(&h->verdict), guest->name);

@@ -34,6 +34,7 @@ struct host {
 	size_t text_len;
 	_Atomic u32 verdict;
 	_Atomic u32 end; /* enum vm_end, or NO_END */
+	u64 end_value; /* of vm_report_end() */
 	bool late; /* the deadline passed */
 	/* The message under way: from the VP's thread, handed over by FD_INBOX. */
 	_Atomic u32 word;

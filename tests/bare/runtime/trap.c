@@ -91,6 +91,8 @@ static void exception(struct bare_vp *vp, struct frame *f)
 	if (!vp->try_rsp) {
 		bare_print_number("exception", f->vector);
 		bare_print_number("  error code", f->error);
+		bare_print_number("  called from", *(uint64_t *)f->rsp);
+		bare_print_number("  RCX", f->rcx);
 		bare_fail((uint32_t)f->rip, "unexpected exception; the verdict is RIP");
 	}
 	f->rax = f->vector;

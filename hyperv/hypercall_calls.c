@@ -127,7 +127,8 @@ u16 call_get_vp_registers(struct hyperv_vp *vp, struct hypercall *c)
 		const u32 *name = hypercall_element(c, c->reps_done, sizeof(*name));
 
 		status = vp_register_get(vp, *name, &values[c->reps_done]);
-		c->reps_done += status == HV_STATUS_SUCCESS;
+		if (status == HV_STATUS_SUCCESS)
+			c->reps_done++;
 	}
 	return status;
 }
@@ -140,7 +141,8 @@ u16 call_set_vp_registers(struct hyperv_vp *vp, struct hypercall *c)
 		const struct hv_register_assoc *a = hypercall_element(c, c->reps_done, sizeof(*a));
 
 		status = vp_register_set(vp, a->name, &a->value);
-		c->reps_done += status == HV_STATUS_SUCCESS;
+		if (status == HV_STATUS_SUCCESS)
+			c->reps_done++;
 	}
 	return status;
 }

@@ -55,7 +55,7 @@ static void results_come_in_rax(void **state)
 /* EDX:EAX, EBX:ECX, EDI:ESI; and the result in EDX:EAX. */
 static void callers_of_32_bits_have_pairs(void **state)
 {
-	const u64 control = HV_CALL_FLUSH_LIST | BED_REPS(3, 0);
+	const u64 control = HV_CALL_FLUSH_LIST | BED_REPS(3, 1);
 	struct fake *f = *state;
 	struct kvm_regs *r = &f->kvm[0].regs;
 

@@ -29,7 +29,7 @@ static const char run_text[] =
 	"output alone is on stdout.\n"
 	"\n"
 	"The guest\n"
-	"  -k, --kernel FILE      Linux bzImage or vmlinux, or another ELF kernel\n"
+	"  -k, --kernel FILE      Linux bzImage or vmlinux, another ELF kernel, or a Multiboot one\n"
 	"  -i, --initrd FILE      initial RAM disk\n"
 	"  -a, --append STRING    kernel command line\n"
 	"  -c, --cpus N           virtual CPUs, 1 to 64 (default 1)\n"

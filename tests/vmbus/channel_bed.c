@@ -27,8 +27,11 @@ static int probe_open(struct vmbus_channel *ch)
 {
 	struct probe *p = channel_device(ch)->data;
 
-	p->ch = ch;
+	if (!channel_sub_index(ch))
+		p->ch = ch;
 	p->opened++;
+	if (p->subs_at_open && !channel_sub_index(ch))
+		channel_offer_subs(ch, p->subs_at_open);
 	if (p->early)
 		fg_send(p->early, 1, "x", 1, false);
 	if (p->open_result)
@@ -64,6 +67,7 @@ static void probe_close(struct vmbus_channel *ch)
 	struct probe *p = channel_device(ch)->data;
 
 	p->closed++;
+	p->last_closed = ch;
 	if (!p->hold_close)
 		channel_closed(ch);
 }
@@ -74,6 +78,13 @@ static const struct vmbus_device_ops ops = { .name = "probe",
 					     .open = probe_open,
 					     .ready = probe_ready,
 					     .close = probe_close };
+
+void probe_init(struct probe *p, u8 instance)
+{
+	memset(p, 0, sizeof(*p));
+	p->dev = (struct vmbus_device){ .ops = &ops, .instance = { { instance } }, .data = p };
+	p->send_size = 100;
+}
 
 const struct fg_offer *bed_offer(struct channel_bed *f, int n)
 {
@@ -88,10 +99,7 @@ int bed_setup_closed(void **state)
 	*state = f;
 	assert_int_equal(fg_init(&f->g, &config), 0);
 	for (u8 i = 0; i < 2; i++) {
-		f->p[i].dev = (struct vmbus_device){ .ops = &ops,
-						     .instance = { { i } },
-						     .data = &f->p[i] };
-		f->p[i].send_size = 100;
+		probe_init(&f->p[i], i);
 		assert_int_equal(vmbus_offer(f->g.bus, &f->p[i].dev), 0);
 	}
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);

@@ -22,6 +22,7 @@ struct probe {
 	/* Set by the test. */
 	int open_result;
 	bool hold_close;
+	u16 subs_at_open; /* sub-channels it asks for at once */
 	unsigned quota; /* packets it takes before it stops early; 0: all */
 	unsigned to_send; /* packets it wants to send */
 	u32 send_size;
@@ -29,6 +30,7 @@ struct probe {
 	void *when_full_ctx;
 	struct fg_channel *early; /* the guest writes here while the device opens */
 	/* Noted. */
+	struct vmbus_channel *last_closed;
 	unsigned opened, closed, ready, packets, bad, too_long, sent;
 	u32 last_ranges, last_size;
 	struct journal *journal;
@@ -43,6 +45,9 @@ struct channel_bed {
 	u8 buf[VMBUS_PACKET_MAX];
 	struct fg_packet pkt;
 };
+
+/* A device to offer, with this first byte of its instance. */
+void probe_init(struct probe *p, u8 instance);
 
 /* Sends what p still wants to send, on the thread of its loop. */
 void probe_send(struct probe *p);

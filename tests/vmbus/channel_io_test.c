@@ -72,6 +72,8 @@ static void a_busy_channel_leaves_time_for_others(void **state)
 		at++;
 	assert_in_range(at, 0, VMBUS_PACKETS_PER_RUN);
 	assert_true(f->p[0].ready >= 3000 / VMBUS_PACKETS_PER_RUN);
+	assert_int_equal(f->p[0].dev.primary->count.throttled, 3000 / VMBUS_PACKETS_PER_RUN);
+	assert_int_equal(f->p[1].dev.primary->count.throttled, 0);
 }
 
 static void signals_for_nothing_cost_a_run_each(void **state)

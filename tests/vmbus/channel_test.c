@@ -12,6 +12,18 @@
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+/* Eight pages, one of which is there twice. */
+static u32 header_twice(struct channel_bed *f, u32 relid, gpa_t gpa, u32 page, u32 also)
+{
+	u64 pfn[8];
+	u32 id;
+
+	for (u32 i = 0; i < 8; i++)
+		pfn[i] = gpa / GUEST_PAGE_SIZE + (i == also ? page : i);
+	assert_int_equal(fg_gpadl_create_pfns(&f->g, relid, 0, 8 * 4096, pfn, &id), 0);
+	return id;
+}
+
 static void open_is_checked(void **state)
 {
 	struct channel_bed *f = *state;
@@ -42,6 +54,10 @@ static void open_is_checked(void **state)
 	index[0] = 4;
 	assert_int_not_equal(bed_open_status(f, relid, id, 4, 0), 0);
 	index[0] = 0;
+	assert_int_not_equal(bed_open_status(f, relid, header_twice(f, relid, gpa, 0, 1), 4, 0), 0);
+	assert_int_not_equal(bed_open_status(f, relid, header_twice(f, relid, gpa, 0, 4), 4, 0), 0);
+	assert_int_not_equal(bed_open_status(f, relid, header_twice(f, relid, gpa, 4, 2), 4, 0), 0);
+	assert_int_not_equal(bed_open_status(f, relid, header_twice(f, relid, gpa, 4, 7), 4, 0), 0);
 	f->g.bind_error = -ENOSPC;
 	assert_int_not_equal(bed_open_status(f, relid, id, 4, 0), 0);
 	f->g.bind_error = 0;
@@ -121,6 +137,97 @@ static void close_of_what_is_not_open(void **state)
 	assert_int_equal(f->g.bus->bad_channel.count, 300);
 }
 
+/* ---- What may come when ---------------------------------------------------------------------- */
+
+/* Posts event `e` to relid; what the guest gets to hear: a status, or -1: nothing. */
+static s64 event_answer(struct channel_bed *f, u32 relid, enum channel_event e)
+{
+	static const u8 type[] = {
+		[EVENT_OPEN] = VMBUS_MSG_OPEN_CHANNEL,
+		[EVENT_CLOSE] = VMBUS_MSG_CLOSE_CHANNEL,
+		[EVENT_MODIFY] = VMBUS_MSG_MODIFY_CHANNEL,
+		[EVENT_RELEASED] = VMBUS_MSG_RELID_RELEASED,
+		[EVENT_OPEN_RESERVED] = VMBUS_MSG_OPEN_RESERVED_CHANNEL,
+		[EVENT_CLOSE_RESERVED] = VMBUS_MSG_CLOSE_RESERVED_CHANNEL,
+	};
+	u32 msg[40] = { type[e], 0, relid }, answer[5];
+
+	f->g.message_count = 0;
+	assert_int_equal(fg_post(&f->g, msg, sizeof(msg)), 0);
+	if (fg_take(&f->g, VMBUS_MSG_OPEN_CHANNEL_RESULT, answer, sizeof(answer)) > 0)
+		return answer[4];
+	if (fg_take(&f->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE, answer, sizeof(answer)) > 0)
+		return answer[3];
+	return -1;
+}
+
+/* For a channel that stays in its state: no event but those in `good` counts as good. */
+static void expect_out_of_place(struct channel_bed *f, u32 relid, u32 good, u32 overtaken)
+{
+	for (u32 e = 0; e < EVENT_COUNT; e++) {
+		struct vmbus_status before, after;
+		s64 answer;
+
+		if (good & 1u << e)
+			continue;
+		vmbus_status(f->g.bus, &before);
+		answer = event_answer(f, relid, e);
+		vmbus_status(f->g.bus, &after);
+		assert_int_equal(after.out_of_place - before.out_of_place, !(overtaken & 1u << e));
+		assert_int_equal(after.messages - before.messages, 1);
+		assert_int_equal(answer != -1, e == EVENT_OPEN || e == EVENT_MODIFY);
+		assert_int_not_equal(answer, 0);
+	}
+}
+
+#define E(name) (1u << EVENT_##name)
+
+static void every_event_in_every_state(void **state)
+{
+	struct channel_bed *f = *state;
+	struct vmbus_channel *ch = f->p[0].dev.primary;
+	u32 relid = ch->relid;
+
+	expect_out_of_place(f, 0, 0, 0);
+	expect_out_of_place(f, 77, 0, 0);
+	expect_out_of_place(f, relid, E(OPEN) | E(RELEASED) | E(OPEN_RESERVED), 0);
+	/* Opening: the loop does not run. */
+	assert_int_equal(fg_open(&f->g, &f->ch, bed_offer(f, 0), NULL), 0);
+	ch->state = CHANNEL_OPENING;
+	expect_out_of_place(f, relid, 0, 0);
+	ch->state = CHANNEL_OPEN;
+	expect_out_of_place(f, relid, E(CLOSE) | E(MODIFY), 0);
+	f->p[0].hold_close = true;
+	assert_int_equal(fg_close(&f->ch), -ETIMEDOUT);
+	assert_int_equal(ch->state, CHANNEL_CLOSING);
+	expect_out_of_place(f, relid, E(OPEN) | E(RELEASED), 0);
+	/* Rescinded: late, but no error. */
+	vmbus_rescind(&f->p[0].dev);
+	expect_out_of_place(f, relid, E(RELEASED), ~0u);
+	assert_int_equal(fg_release(&f->g, relid), 0);
+	channel_closed(f->p[0].ch);
+	fg_pump(&f->g);
+	assert_null(f->p[0].dev.primary);
+}
+
+static void released_while_it_closes(void **state)
+{
+	struct channel_bed *f = *state;
+
+	f->p[0].hold_close = true;
+	assert_int_equal(fg_close(&f->ch), -ETIMEDOUT);
+	assert_int_equal(fg_release(&f->g, f->ch.relid), 0);
+	assert_null(offer_find(f->g.bus, f->ch.relid));
+	channel_closed(f->p[0].ch);
+	fg_pump(&f->g);
+	/* Not the host's wish: it is offered again with the next connection. */
+	assert_int_equal(fg_offers_poll(&f->g), 0);
+	assert_int_equal(f->g.bus->gpadl_count, 0);
+	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
+	assert_int_equal(fg_request_offers(&f->g), 0);
+	assert_int_equal(f->g.offer_count, 2);
+}
+
 /* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static void the_target_can_move(void **state)
@@ -188,6 +295,8 @@ int main(void)
 		TEST(bed_setup, rings_are_given_back_when_the_device_is_done),
 		TEST(bed_setup, opened_again_before_it_is_closed),
 		TEST(bed_setup, close_of_what_is_not_open),
+		TEST(bed_setup_closed, every_event_in_every_state),
+		TEST(bed_setup, released_while_it_closes),
 		TEST(bed_setup, the_target_can_move),
 		TEST(bed_setup_closed, no_target_no_interrupt),
 		TEST(bed_setup, one_interrupt_for_a_batch),

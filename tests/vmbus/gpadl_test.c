@@ -214,6 +214,73 @@ static void teardown_waits_for_the_last_pin(void **state)
 	assert_int_equal(torndown.gpadl, id);
 }
 
+/* Whatever the guest says, the rings stay until the channel has closed. */
+static void rings_of_an_open_channel_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct fg_channel ch;
+	struct vmbus_msg_relid close = { .header.msgtype = VMBUS_MSG_CLOSE_CHANNEL };
+	u32 id;
+
+	assert_int_equal(fg_open(&f->g, &ch, fg_offer_instance(&f->g, &f->dev[0].instance), NULL),
+			 0);
+	assert_int_equal(fg_gpadl_teardown(&f->g, ch.relid, ch.ring_gpadl), -ETIMEDOUT);
+	assert_int_equal(fg_gpadl_teardown(&f->g, ch.relid, ch.ring_gpadl), -ETIMEDOUT);
+	/* Its handle is not free for others, its pages are as ever. */
+	f->g.next_gpadl = ch.ring_gpadl;
+	assert_int_equal(fg_gpadl_create(&f->g, ch.relid, MiB(2), 4096, &id), -EPROTO);
+	assert_int_equal(fg_send(&ch, 1, "x", 1, false), 0);
+	fg_pump(&f->g);
+	close.child_relid = ch.relid;
+	assert_int_equal(fg_post(&f->g, &close, sizeof(close)), 0);
+	assert_int_equal(fg_count(&f->g, VMBUS_MSG_GPADL_TORNDOWN), 1);
+	assert_int_equal(f->g.bus->gpadl_count, 0);
+}
+
+/* A page may be there many times, in one buffer and in several. */
+static void overlap_is_the_guests_affair(void **state)
+{
+	struct fixture *f = *state;
+	u64 same[8] = { 512, 512, 512, 513, 512, 514, 512, 512 };
+	struct iovec iov[8];
+	struct gpadl *a, *b;
+	u32 one, two;
+
+	assert_int_equal(fg_gpadl_create_pfns(&f->g, f->relid, 100, 7 * 4096, same, &one), 0);
+	assert_int_equal(fg_gpadl_create_pfns(&f->g, f->relid, 0, 8 * 4096, same, &two), 0);
+	a = channel_gpadl_get(f->dev[0].primary, one);
+	b = channel_gpadl_get(f->dev[0].primary, two);
+	assert_int_equal(gpadl_iov(b, 0, gpadl_size(b), iov, 8), 7);
+	assert_ptr_equal(iov[0].iov_base, iov[1].iov_base);
+	assert_int_equal(gpadl_iov(a, 0, gpadl_size(a), iov, 8), 7);
+	assert_int_equal(iov[0].iov_len, 4096 - 100);
+	channel_gpadl_put(f->dev[0].primary, a);
+	channel_gpadl_put(f->dev[0].primary, b);
+	assert_int_equal(fg_gpadl_teardown(&f->g, f->relid, one), 0);
+	assert_int_equal(fg_gpadl_teardown(&f->g, f->relid, two), 0);
+}
+
+/* Bodies that bring nothing, and the end of a channel that waits for bodies. */
+static void unfinished_ones_go_with_their_channel(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_msg_gpadl_body body = { .header.msgtype = VMBUS_MSG_GPADL_BODY, .gpadl = 5 };
+	const u64 good[] = { RANGE(0, 8192), 300, 301 };
+	u32 id;
+
+	assert_int_equal(header_status(f, 5, 24, 1, good, 1), -1);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(fg_post(&f->g, &body, sizeof(body)), 0);
+	assert_int_equal(fg_gpadl_teardown(&f->g, f->relid, 5), -ETIMEDOUT);
+	assert_int_equal(f->g.bus->gpadl_count, 1);
+	assert_int_equal(fg_release(&f->g, f->relid), 0);
+	assert_int_equal(f->g.bus->gpadl_count, 0);
+	/* Its bodies are nobody's now. */
+	assert_int_equal(fg_post(&f->g, &body, sizeof(body)), 0);
+	assert_int_equal(f->g.bus->bad_gpadl.count, 2);
+	assert_int_equal(fg_gpadl_create(&f->g, f->relid, MiB(2), 4096, &id), -EPROTO);
+}
+
 static void reconnect_waits_for_pins_and_drops_all(void **state)
 {
 	struct fixture *f = *state;
@@ -267,6 +334,9 @@ int main(void)
 		T(malformed_headers),
 		T(stray_bodies_and_teardowns),
 		T(teardown_waits_for_the_last_pin),
+		T(rings_of_an_open_channel_stay),
+		T(overlap_is_the_guests_affair),
+		T(unfinished_ones_go_with_their_channel),
 		T(reconnect_waits_for_pins_and_drops_all),
 		T(counts_and_pages_are_limited),
 	};

@@ -53,17 +53,31 @@ static void mirror_close(struct vmbus_channel *ch)
 	channel_closed(ch);
 }
 
+/* It has nothing under way on a loop but within ready(). */
+static void mirror_attach(struct vmbus_channel *ch)
+{
+	(void)ch;
+}
+
 static const struct vmbus_device_ops ops = { .name = "mirror",
 					     .type = { { 0x33 } },
 					     .packet_max = 4096,
 					     .open = mirror_open,
 					     .ready = mirror_ready,
-					     .close = mirror_close };
+					     .close = mirror_close,
+					     .detach = channel_detached,
+					     .attach = mirror_attach };
+
+#define PLUGGED 100
 
 struct fixture {
 	struct fakeguest g;
 	struct vmbus_device dev[2];
 	struct fg_channel ch[2];
+	/* Of another thread's. */
+	struct vmbus_device plugged[PLUGGED];
+	_Atomic unsigned on, gone;
+	_Atomic bool stop;
 };
 
 static int setup(void **state)
@@ -131,6 +145,18 @@ static void exchange(struct fixture *f, u64 count)
 	}
 }
 
+/* Takes count packets of one channel. */
+static void collect(struct fixture *f, u32 ch, u32 count)
+{
+	u64 end = loop_now_ns() + 10 * NSEC_PER_SEC;
+	struct fg_packet pkt;
+	u8 buf[4096];
+
+	while (count && loop_now_ns() < end)
+		count -= fg_recv(&f->ch[ch], buf, sizeof(buf), &pkt) == 1;
+	assert_int_equal(count, 0);
+}
+
 static void packets_both_ways(void **state)
 {
 	struct fixture *f = *state;
@@ -144,10 +170,98 @@ static void targets_move_under_load(void **state)
 	struct fixture *f = *state;
 
 	connect_and_open(f);
-	for (u32 i = 0; i < 50; i++) {
+	for (u32 i = 0; i < 200; i++) {
 		exchange(f, 50);
+		/* Packets on their way while it moves. */
+		for (u32 n = 0; n < i % 8; n++)
+			fg_send(&f->ch[i % 2], n, "12345678", 8, true);
 		assert_int_equal(fg_modify(&f->ch[i % 2], i % 4), 0);
+		collect(f, i % 2, i % 8);
 	}
+}
+
+/* Devices that another thread plugs and unplugs, while packets go both ways on others. */
+static void note_plugged(struct vmbus_device *dev, int result)
+{
+	struct fixture *f = dev->data;
+
+	if (!result)
+		f->on++;
+}
+
+static void note_gone(struct vmbus_device *dev)
+{
+	struct fixture *f = dev->data;
+
+	f->gone++;
+}
+
+static void *plug_run(void *arg)
+{
+	struct fixture *f = arg;
+
+	for (int round = 0; round < 3; round++) {
+		for (u32 i = 0; i < PLUGGED; i++)
+			vmbus_plug(f->g.bus, &f->plugged[i]);
+		while (f->on < PLUGGED * (round + 1u) && !f->stop)
+			usleep(100);
+		for (u32 i = 0; i < PLUGGED; i++)
+			vmbus_unplug(&f->plugged[i]);
+		while (f->gone < PLUGGED * (round + 1u) && !f->stop)
+			usleep(100);
+	}
+	return NULL;
+}
+
+/* What a guest does: opens what is offered, closes and lets go of what is rescinded. */
+static void serve_plugging(struct fixture *f, struct fg_channel *open, unsigned *seen)
+{
+	fg_offers_poll(&f->g);
+	for (; *seen < f->g.offer_count; (*seen)++) {
+		struct fg_offer *o = &f->g.offer[*seen];
+
+		if (*seen % 4 == 0 && !o->rescinded)
+			fg_open(&f->g, &open[o->msg.child_relid % 256], o, NULL);
+	}
+	for (unsigned i = 0; i < f->g.offer_count; i++) {
+		struct fg_offer *o = &f->g.offer[i];
+
+		if (!o->rescinded)
+			continue;
+		if (open[o->msg.child_relid % 256].open)
+			assert_int_equal(fg_close(&open[o->msg.child_relid % 256]), 0);
+		assert_int_equal(fg_release(&f->g, o->msg.child_relid), 0);
+		*o = f->g.offer[--f->g.offer_count];
+		(*seen)--;
+		i--;
+	}
+}
+
+static void devices_come_and_go_under_load(void **state)
+{
+	struct fixture *f = *state;
+	struct fg_channel *open = calloc(256, sizeof(*open));
+	unsigned seen = 2;
+	pthread_t plugger;
+	u64 end = loop_now_ns() + 60 * NSEC_PER_SEC;
+
+	for (u32 i = 0; i < PLUGGED; i++)
+		f->plugged[i] = (struct vmbus_device){ .ops = &ops,
+						       .instance = { { 9, (u8)i } },
+						       .plugged = note_plugged,
+						       .gone = note_gone,
+						       .data = f };
+	connect_and_open(f);
+	assert_int_equal(pthread_create(&plugger, NULL, plug_run, f), 0);
+	while (f->gone < 3 * PLUGGED && loop_now_ns() < end) {
+		exchange(f, 20);
+		serve_plugging(f, open, &seen);
+	}
+	f->stop = true;
+	pthread_join(plugger, NULL);
+	assert_int_equal(f->gone, 3 * PLUGGED);
+	exchange(f, 100);
+	free(open);
 }
 
 /* Leaves packets on their way at every close and reconnect. */
@@ -176,6 +290,7 @@ int main(void)
 		T(packets_both_ways),
 		T(targets_move_under_load),
 		T(close_and_reset_under_load),
+		T(devices_come_and_go_under_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

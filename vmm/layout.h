@@ -48,7 +48,7 @@
 #define LAYOUT_RAM_MAX GiB(64)
 #define LAYOUT_RAM_MIN MiB(16)
 
-/* I/O ports of the chipset we give. 0xe0 and 0xe4 belong to the user back end's hypercall page. */
+/* I/O ports of the chipset we give. 0xe0 and 0xe4 belong to the hypercall page. */
 #define LAYOUT_PORT_EXIT_STATUS 0x0c80 /* byte out: the status of `-- COMMAND` (images/init) */
 #define LAYOUT_PORT_SLEEP_CONTROL 0x600
 #define LAYOUT_PORT_SLEEP_STATUS 0x601

@@ -127,7 +127,7 @@ static u64 patch_at(struct fuzz_input *in, u8 which)
 		return fuzz_below(in, 100);
 	default: /* the header, or the payload */
 		return fuzz_below(in, 2) ? 0x1f1 + fuzz_below(in, 128)
-					 : 0x700 + fuzz_u16(in) % 1024;
+					 : 0x700u + fuzz_u16(in) % 1024u;
 	}
 }
 

@@ -2,9 +2,11 @@
 /*
  * The command line: any arguments, and whatever config_parse() makes of them within its promises.
  * An input is arguments in lines; one byte beyond ASCII stands for an option's name, so that the
- * parsers behind the names are soon reached.
+ * parsers behind the names are soon reached. What was parsed of --hyperv-features is then weighed
+ * against hosts of all kinds.
  */
 #include "cli/config.h"
+#include "hyperv/internal.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -32,6 +34,18 @@ static const char *const words[] = {
 	"--help",       "--synic-test-port",
 };
 
+/* An option, or the name of a feature. */
+static const char *word(u8 c)
+{
+	static const struct feature_host none;
+	static struct hyperv_feature feature[HYPERV_FEATURES_MAX];
+	static unsigned features;
+
+	if (!features)
+		features = features_describe(&none, &none, feature, HYPERV_FEATURES_MAX);
+	return c < 0xc0 ? words[c % ARRAY_SIZE(words)] : feature[c % features].name;
+}
+
 /* Expands into text, argv into it. */
 static int arguments(struct fuzz_input *in, char *text, size_t room, char **argv)
 {
@@ -39,11 +53,11 @@ static int arguments(struct fuzz_input *in, char *text, size_t room, char **argv
 	int argc = 0;
 
 	argv[argc++] = text;
-	while (in->left && used + 32 < room) {
+	while (in->left && used + 48 < room) {
 		u8 c = fuzz_u8(in);
 
 		if (c >= 0x80) {
-			used += (size_t)sprintf(text + used, "%s", words[c % ARRAY_SIZE(words)]);
+			used += (size_t)sprintf(text + used, "%s", word(c));
 			continue;
 		}
 		if (c == '\n')
@@ -68,17 +82,37 @@ static void check(const struct config *c)
 		FUZZ_CHECK(c->nic[i].hostfwd_count <= NIC_HOSTFWD_MAX);
 }
 
+static void features_weigh(const struct config *c, struct fuzz_input *in)
+{
+	struct cpuid_features offered, all = { ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u };
+	struct feature_host host = { .backend = 1 + fuzz_below(in, 2) };
+	char error[512] = "";
+
+	host.invariant_tsc = fuzz_u8(in) & 1;
+	host.nested = fuzz_u8(in) & 1;
+	if (fuzz_u8(in) & 1)
+		host.limit = all;
+	if (features_offer(&offered, &host, &c->hyperv.switches, error, sizeof(error)))
+		FUZZ_CHECK(error[0]);
+	else
+		features_vmbus_lacks(&offered);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = { data, size };
+	/* The first bytes are the host, the rest the arguments. */
+	struct fuzz_input host = { data, MIN(size, 4u) };
+	struct fuzz_input in = { data + host.left, size - host.left };
 	char text[2048], *argv[ARGS_MAX + 1] = { 0 }, error[512] = "";
 	int argc = arguments(&in, text, sizeof(text), argv), err;
 	struct config c;
 
 	err = config_parse(&c, argc, argv, error, sizeof(error));
 	FUZZ_CHECK(!err || err == -EINVAL);
-	if (!err && !c.help)
+	if (!err && !c.help) {
 		check(&c);
+		features_weigh(&c, &host);
+	}
 	if (err)
 		FUZZ_CHECK(error[0] && strlen(error) < sizeof(error));
 	config_fini(&c);

@@ -38,7 +38,10 @@ static void guest_reset(struct fakeguest *g)
 	g->message_count = g->refuse_posts = g->posts_refused = 0;
 	g->slot_held = g->synic_off = g->slot_free_owed = g->scatter = false;
 	g->bind_error = 0;
-	g->version = g->target_vp = 0;
+	g->version = g->target_vp = g->features = g->features_got = g->open_connection_id = 0;
+	g->interrupt_page = g->monitor_page[0] = g->monitor_page[1] = 0;
+	g->open_event_flag = g->msg_vtl = 0;
+	g->modify_unawaited = false;
 	g->msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID;
 	g->msg_sint = VMBUS_SINT;
 	g->offer_count = 0;

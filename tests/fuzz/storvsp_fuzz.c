@@ -175,6 +175,7 @@ static void cdb_make(struct fuzz_input *in, u8 cdb[static VSTOR_CDB_MAX])
 		0x2e, 0x2f, 0x35, 0x41, 0x42, 0x4d, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x89,
 		0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xaf,
 	};
+	static const u8 vpd[] = { 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2, 0x84, 0xff };
 	u64 lba, count;
 
 	fuzz_bytes(in, cdb, 2);
@@ -185,6 +186,8 @@ static void cdb_make(struct fuzz_input *in, u8 cdb[static VSTOR_CDB_MAX])
 	}
 	lba = fuzz_value(in);
 	count = fuzz_value(in);
+	if (cdb[0] == SCSI_INQUIRY && cdb[1] & 1)
+		lba = (u64)vpd[fuzz_below(in, ARRAY_SIZE(vpd))] << 8;
 	switch (cdb[0] >> 5) {
 	case 0:
 		put_be(cdb + 2, lba, 2);

@@ -11,13 +11,16 @@
 #include <errno.h>
 
 #define DEVICES 3
+#define SUBS 2
 
 /* A device that holds on to things. */
 struct dev {
 	struct vmbus_device dev;
-	struct vmbus_channel *ch; /* open, or closing and not let go */
-	bool closing;
-	struct gpadl *pin;
+	struct slot {
+		struct vmbus_channel *ch; /* open, or closing and not let go */
+		bool closing, detaching;
+		struct gpadl *pin;
+	} slot[1 + SUBS];
 	u8 mood; /* MOOD_* */
 	u8 packet[1024];
 };
@@ -36,41 +39,51 @@ static struct dev *dev_of(struct vmbus_channel *ch)
 	return container_of(channel_device(ch), struct dev, dev);
 }
 
+static struct slot *slot_of(struct vmbus_channel *ch)
+{
+	FUZZ_CHECK(channel_sub_index(ch) <= SUBS);
+	return &dev_of(ch)->slot[channel_sub_index(ch)];
+}
+
 static int dev_open(struct vmbus_channel *ch)
 {
-	struct dev *d = dev_of(ch);
+	struct slot *s = slot_of(ch);
 
-	FUZZ_CHECK(!d->ch && channel_loop(ch) && channel_mem(ch));
-	if (d->mood & MOOD_REFUSE)
+	FUZZ_CHECK(!s->ch && channel_loop(ch) && channel_mem(ch));
+	if (dev_of(ch)->mood & MOOD_REFUSE)
 		return -EIO;
-	d->ch = ch;
-	channel_set_data(ch, d);
+	s->ch = ch;
+	channel_set_data(ch, s);
 	return 0;
+}
+
+/* Packets lie in the device's buffer. */
+static void dev_packet(struct dev *d, struct vmbus_channel *ch, const struct vmbus_packet *pkt)
+{
+	const u8 *payload = pkt->payload;
+	struct iovec iov[8];
+	u32 total;
+
+	FUZZ_CHECK(payload >= d->packet &&
+		   payload + pkt->payload_size <= d->packet + sizeof(d->packet));
+	if (pkt->type == VMBUS_PACKET_GPA_DIRECT)
+		gpa_range_iov(channel_mem(ch), pkt->ranges, pkt->ranges_size, pkt->range_count, iov,
+			      ARRAY_SIZE(iov), &total);
+	if (d->mood & MOOD_ECHO)
+		channel_complete(ch, pkt->transaction_id, payload, pkt->payload_size);
 }
 
 static void dev_ready(struct vmbus_channel *ch)
 {
 	struct dev *d = dev_of(ch);
+	struct slot *s = slot_of(ch);
 	struct vmbus_packet pkt;
 	int got;
 
-	FUZZ_CHECK(d->ch == ch && !d->closing && channel_data(ch) == d);
-	while (!(d->mood & MOOD_STOP) && (got = channel_recv(ch, d->packet, &pkt))) {
-		if (got < 0)
-			continue;
-		FUZZ_CHECK((const u8 *)pkt.payload >= d->packet &&
-			   (const u8 *)pkt.payload + pkt.payload_size <=
-				   d->packet + sizeof(d->packet));
-		if (pkt.type == VMBUS_PACKET_GPA_DIRECT) {
-			struct iovec iov[8];
-			u32 total;
-
-			gpa_range_iov(channel_mem(ch), pkt.ranges, pkt.ranges_size, pkt.range_count,
-				      iov, ARRAY_SIZE(iov), &total);
-		}
-		if (d->mood & MOOD_ECHO)
-			channel_complete(ch, pkt.transaction_id, pkt.payload, pkt.payload_size);
-	}
+	FUZZ_CHECK(s->ch == ch && !s->closing && !s->detaching && channel_data(ch) == s);
+	while (!(d->mood & MOOD_STOP) && (got = channel_recv(ch, d->packet, &pkt)))
+		if (got == 1)
+			dev_packet(d, ch, &pkt);
 	for (int n = 0; n < 64 && d->mood & MOOD_SEND; n++) {
 		struct vmbus_xfer_range range[2] = { { 1, 2 }, { 3, 4 } };
 
@@ -79,60 +92,92 @@ static void dev_ready(struct vmbus_channel *ch)
 	}
 }
 
+static void slot_let_go(struct slot *s)
+{
+	struct vmbus_channel *ch = s->ch;
+
+	if (s->pin)
+		channel_gpadl_put(ch, s->pin);
+	s->pin = NULL;
+	if (s->closing) {
+		s->ch = NULL;
+		s->closing = false;
+		channel_closed(ch);
+	} else if (s->detaching) {
+		s->detaching = false;
+		channel_detached(ch);
+	}
+}
+
 static void dev_let_go(struct dev *d)
 {
-	struct vmbus_channel *ch = d->ch;
-
-	if (d->pin)
-		channel_gpadl_put(ch, d->pin);
-	d->pin = NULL;
-	if (!d->closing)
-		return;
-	d->ch = NULL;
-	d->closing = false;
-	channel_closed(ch);
+	for (unsigned i = 0; i <= SUBS; i++)
+		slot_let_go(&d->slot[i]);
 }
 
 static void dev_close(struct vmbus_channel *ch)
 {
-	struct dev *d = dev_of(ch);
+	struct slot *s = slot_of(ch);
 
-	FUZZ_CHECK(d->ch == ch && !d->closing);
-	d->closing = true;
-	if (!(d->mood & MOOD_HOLD))
-		dev_let_go(d);
+	FUZZ_CHECK(s->ch == ch && !s->closing);
+	s->closing = true;
+	s->detaching = false;
+	if (!(dev_of(ch)->mood & MOOD_HOLD))
+		slot_let_go(s);
 }
 
-/* Names, types and packet sizes differ; one is a pipe. */
-#define DEV_OPS(id, text, is_pipe, max)                                                       \
+static void dev_detach(struct vmbus_channel *ch)
+{
+	struct slot *s = slot_of(ch);
+
+	FUZZ_CHECK(s->ch == ch && !s->closing && !s->detaching);
+	s->detaching = true;
+	if (!(dev_of(ch)->mood & MOOD_HOLD))
+		slot_let_go(s);
+}
+
+static void dev_attach(struct vmbus_channel *ch)
+{
+	FUZZ_CHECK(slot_of(ch)->ch == ch && !slot_of(ch)->closing && !slot_of(ch)->detaching);
+}
+
+/* Names, types and packet sizes differ; one is a pipe, one stays on its loop. */
+#define DEV_OPS(id, text, is_pipe, max, out, in)                                              \
 	{                                                                                     \
 		.name = (text), .type = { { (id) } }, .pipe = (is_pipe), .packet_max = (max), \
-		.open = dev_open, .ready = dev_ready, .close = dev_close,                     \
+		.open = dev_open, .ready = dev_ready, .close = dev_close, .detach = (out),    \
+		.attach = (in),                                                               \
 	}
 static const struct vmbus_device_ops ops[DEVICES] = {
-	DEV_OPS(1, "a", false, 64),
-	DEV_OPS(2, "b", true, 256),
-	DEV_OPS(3, "c", false, 1024),
+	DEV_OPS(1, "a", false, 64, dev_detach, dev_attach),
+	DEV_OPS(2, "b", true, 256, NULL, NULL),
+	DEV_OPS(3, "c", false, 1024, dev_detach, dev_attach),
 };
 
+/* One has sub-channels, one is monitored. */
 static void dev_offer(struct bed *b, unsigned i)
 {
 	struct dev *d = &b->dev[i];
 
 	if (d->dev.primary)
 		return;
-	FUZZ_CHECK(!d->ch);
-	d->dev = (struct vmbus_device){ .ops = &ops[i], .instance = { { (u8)(i + 10) } } };
+	for (unsigned n = 0; n <= SUBS; n++)
+		FUZZ_CHECK(!d->slot[n].ch);
+	d->dev = (struct vmbus_device){ .ops = &ops[i],
+					.instance = { { (u8)(i + 10) } },
+					.sub_channels_max = i == 0 ? SUBS : 0,
+					.monitor_us = i == 2 ? 100 : 0 };
 	FUZZ_CHECK(!vmbus_offer(b->guest->g.bus, &d->dev));
-	FUZZ_CHECK(vmbus_offer(b->guest->g.bus, &d->dev) == -EEXIST);
 }
 
 static void op_device(struct bed *b, struct fuzz_input *in)
 {
 	unsigned i = fuzz_below(in, DEVICES);
 	struct dev *d = &b->dev[i];
+	struct slot *s = &d->slot[fuzz_below(in, 8) % (1 + SUBS)];
+	bool live = s->ch && !s->closing && !s->detaching;
 
-	switch (fuzz_below(in, 7)) {
+	switch (fuzz_below(in, 8)) {
 	case 0:
 		vmbus_rescind(&d->dev);
 		break;
@@ -146,17 +191,21 @@ static void op_device(struct bed *b, struct fuzz_input *in)
 		dev_let_go(d);
 		break;
 	case 4:
-		if (d->ch && !d->pin)
-			d->pin = channel_gpadl_get(d->ch, fuzz_u8(in));
+		if (live && !s->pin)
+			s->pin = channel_gpadl_get(s->ch, fuzz_u8(in));
 		break;
 	case 5:
-		if (d->ch)
-			channel_resume(d->ch);
+		if (live)
+			channel_resume(s->ch);
 		break;
 	case 6:
-		if (d->ch)
-			channel_send(d->ch, VMBUS_PACKET_INBAND, fuzz_u8(in) & 1, fuzz_u8(in),
+		if (live)
+			channel_send(s->ch, VMBUS_PACKET_INBAND, fuzz_u8(in) & 1, fuzz_u8(in),
 				     &(struct iovec){ d->packet, fuzz_u8(in) }, 1);
+		break;
+	case 7:
+		if (i == 0 && d->slot[0].ch && !d->slot[0].closing && !d->slot[0].detaching)
+			channel_offer_subs(d->slot[0].ch, (u16)fuzz_below(in, 1 + SUBS));
 		break;
 	}
 }
@@ -174,6 +223,10 @@ static void op_connect(struct bed *b, struct fuzz_input *in)
 
 	g->target_vp = fuzz_rarely(in, 8) ? (u32)fuzz_value(in) : 0;
 	g->msg_sint = fuzz_rarely(in, 8) ? fuzz_u8(in) : VMBUS_SINT;
+	g->features = fuzz_rarely(in, 2) ? fuzz_u8(in) : 0;
+	g->monitor_page[0] = fuzz_below(in, 4) * GUEST_PAGE_SIZE;
+	g->monitor_page[1] = fuzz_below(in, 4) * GUEST_PAGE_SIZE;
+	g->interrupt_page = fuzz_below(in, 4) * GUEST_PAGE_SIZE;
 	fg_connect(g, versions[fuzz_below(in, ARRAY_SIZE(versions))]);
 	if (!fuzz_rarely(in, 4))
 		fg_request_offers(g);
@@ -195,6 +248,25 @@ static void op_open(struct bed *b, struct fuzz_input *in)
 }
 
 /* A message of the right length and any content: relids and handles are small numbers. */
+/* Reserved channels stay open across connections; a relid of no channel is no harm. */
+static void op_reserved(struct bed *b, struct fuzz_input *in)
+{
+	struct fakeguest *g = &b->guest->g;
+	struct fg_channel *ch = &b->guest->ch[fuzz_below(in, GUEST_CHANNELS)];
+	struct vmbus_msg_close_reserved msg = {
+		.header.msgtype = VMBUS_MSG_CLOSE_RESERVED_CHANNEL,
+		.child_relid = fuzz_below(in, 8),
+		.target_vp = fuzz_below(in, 5),
+		.target_sint = fuzz_below(in, 17),
+	};
+
+	if (fuzz_below(in, 2))
+		fg_post_raw(g, VMBUS_MESSAGE_CONNECTION_ID, &msg, sizeof(msg));
+	else if (g->offer_count)
+		fg_open_reserved(g, ch, &g->offer[fuzz_below(in, 8) % g->offer_count],
+				 fuzz_below(in, 5), fuzz_below(in, 17));
+}
+
 static void op_message(struct bed *b, struct fuzz_input *in)
 {
 	struct fakeguest *g = &b->guest->g;
@@ -299,8 +371,8 @@ static void op_synic(struct bed *b, struct fuzz_input *in)
 static void step(struct bed *b, struct fuzz_input *in)
 {
 	static void (*const operations[])(struct bed *, struct fuzz_input *) = {
-		op_connect, op_open, op_message, op_message_raw, op_gpadl,
-		op_channel, op_take, op_synic,   op_device,      op_message,
+		op_connect, op_open,  op_message, op_message_raw, op_gpadl,    op_channel,
+		op_take,    op_synic, op_device,  op_message,     op_reserved, op_device,
 	};
 	u8 op = fuzz_u8(in) % (ARRAY_SIZE(operations) + 3);
 
@@ -339,6 +411,18 @@ static void check(struct bed *b)
 	FUZZ_CHECK(open == atomic_load(&bus->status_open));
 }
 
+static void close_reserved(struct fakeguest *g, u32 relid)
+{
+	struct vmbus_msg_close_reserved msg = {
+		.header.msgtype = VMBUS_MSG_CLOSE_RESERVED_CHANNEL,
+		.child_relid = relid,
+		.target_sint = VMBUS_SINT,
+	};
+
+	fg_post(g, &msg, sizeof(msg));
+	g->message_count = 0;
+}
+
 /* Devices let go, the SynIC works again, the guest unloads. */
 static void unload(struct bed *b)
 {
@@ -357,11 +441,15 @@ static void unload(struct bed *b)
 	while (fg_take(g, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg)) > 0)
 		;
 	g->msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID;
+	for (u32 relid = 1; relid <= VMBUS_CHANNELS_MAX; relid++)
+		if (g->bus->channel[relid - 1] && g->bus->channel[relid - 1]->reserved)
+			close_reserved(g, relid);
 	FUZZ_CHECK(!fg_unload(g));
 	check(b);
 	FUZZ_CHECK(!g->bus->gpadl_count && !atomic_load(&g->bus->status_open));
 	for (unsigned i = 0; i < DEVICES; i++)
-		FUZZ_CHECK(!b->dev[i].ch && !b->dev[i].closing);
+		for (unsigned n = 0; n <= SUBS; n++)
+			FUZZ_CHECK(!b->dev[i].slot[n].ch);
 	for (unsigned i = 0; i < FG_BINDINGS; i++)
 		FUZZ_CHECK(g->binding[i].fd < 0);
 }

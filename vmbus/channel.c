@@ -128,15 +128,10 @@ static int signals_bind(struct vmbus_channel *ch)
 static int request_check(const struct vmbus_channel *ch)
 {
 	const struct channel_request *req = &ch->request;
-	const struct vmbus_channel *primary = ch->device->primary;
 
 	if (req->target_vp != VMBUS_VP_NONE && req->target_vp >= ch->bus->port->vp_count)
 		return -EINVAL;
-	if (req->event_flag >= VMBUS_EVENT_FLAGS)
-		return -EINVAL;
-	if (ch != primary && (primary->state != CHANNEL_OPEN || primary->close_wanted))
-		return -EINVAL;
-	return 0;
+	return req->event_flag < VMBUS_EVENT_FLAGS ? 0 : -EINVAL;
 }
 
 static void channel_begin_open(struct vmbus_channel *ch, const struct channel_request *req)

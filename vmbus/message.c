@@ -17,57 +17,61 @@
 #define IN(state) (1u << (state))
 #define UP IN(CONNECTION_UP)
 #define ANY (IN(CONNECTION_NONE) | IN(CONNECTION_UP))
+#define SIZE(name) sizeof(struct vmbus_msg_##name)
 
 struct message_rule {
 	const char *name;
 	message_handler *handle; /* NULL: not for the host */
 	u32 size; /* bytes at least */
 	u32 states;
+	bool while_paused;
 	u32 since; /* version; 0: always */
 	u32 feature; /* to be negotiated; 0: none */
-	bool while_paused;
 };
 
+/* clang-format off */
 static const struct message_rule rules[VMBUS_MSG_COUNT] = {
-	[VMBUS_MSG_REQUEST_OFFERS] = { "request_offers", offer_request,
-				       sizeof(struct vmbus_msg_header), UP },
-	[VMBUS_MSG_OPEN_CHANNEL] = { "open_channel", channel_open,
-				     sizeof(struct vmbus_msg_open_channel), UP },
-	[VMBUS_MSG_CLOSE_CHANNEL] = { "close_channel", channel_close,
-				      sizeof(struct vmbus_msg_relid), UP },
-	[VMBUS_MSG_GPADL_HEADER] = { "gpadl_header", gpadl_header,
-				     sizeof(struct vmbus_msg_gpadl_header), UP },
-	[VMBUS_MSG_GPADL_BODY] = { "gpadl_body", gpadl_body, sizeof(struct vmbus_msg_gpadl_body),
-				   UP },
-	[VMBUS_MSG_GPADL_TEARDOWN] = { "gpadl_teardown", gpadl_teardown,
-				       sizeof(struct vmbus_msg_gpadl_teardown), UP },
-	[VMBUS_MSG_RELID_RELEASED] = { "relid_released", offer_relid_released,
-				       sizeof(struct vmbus_msg_relid), UP },
-	[VMBUS_MSG_INITIATE_CONTACT] = { "initiate_contact", connection_contact,
-					 sizeof(struct vmbus_msg_initiate_contact), ANY,
-					 .while_paused = true },
-	[VMBUS_MSG_UNLOAD] = { "unload", connection_unload, sizeof(struct vmbus_msg_header), ANY,
-			       .while_paused = true },
-	[VMBUS_MSG_OPEN_RESERVED_CHANNEL] = { "open_reserved_channel", channel_open_reserved,
-					      sizeof(struct vmbus_msg_open_reserved), UP,
-					      VMBUS_VERSION_WIN10 },
-	[VMBUS_MSG_CLOSE_RESERVED_CHANNEL] = { "close_reserved_channel", channel_close_reserved,
-					       sizeof(struct vmbus_msg_close_reserved), ANY },
-	[VMBUS_MSG_TL_CONNECT_REQUEST] = { "tl_connect_request", tl_connect_request,
-					   sizeof(struct vmbus_msg_tl_connect_request), UP,
-					   VMBUS_VERSION_WIN10 },
-	[VMBUS_MSG_MODIFY_CHANNEL] = { "modify_channel", channel_modify,
-				       sizeof(struct vmbus_msg_modify_channel), UP,
-				       VMBUS_VERSION_WIN10_V4_1 },
-	[VMBUS_MSG_MODIFY_CONNECTION] = { "modify_connection", connection_modify,
-					  sizeof(struct vmbus_msg_modify_connection), UP,
-					  VMBUS_VERSION_V6_0, VMBUS_FEATURE_MODIFY_CONNECTION },
-	[VMBUS_MSG_PAUSE] = { "pause", connection_pause, sizeof(struct vmbus_msg_header), UP,
-			      VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME },
-	[VMBUS_MSG_RESUME] = { "resume", connection_resume, sizeof(struct vmbus_msg_header), UP,
-			       VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME,
-			       .while_paused = true },
+	[VMBUS_MSG_REQUEST_OFFERS] =
+		{ "request_offers", offer_request, SIZE(header), UP, false, 0, 0 },
+	[VMBUS_MSG_OPEN_CHANNEL] =
+		{ "open_channel", channel_open, SIZE(open_channel), UP, false, 0, 0 },
+	[VMBUS_MSG_CLOSE_CHANNEL] =
+		{ "close_channel", channel_close, SIZE(relid), UP, false, 0, 0 },
+	[VMBUS_MSG_GPADL_HEADER] =
+		{ "gpadl_header", gpadl_header, SIZE(gpadl_header), UP, false, 0, 0 },
+	[VMBUS_MSG_GPADL_BODY] =
+		{ "gpadl_body", gpadl_body, SIZE(gpadl_body), UP, false, 0, 0 },
+	[VMBUS_MSG_GPADL_TEARDOWN] =
+		{ "gpadl_teardown", gpadl_teardown, SIZE(gpadl_teardown), UP, false, 0, 0 },
+	[VMBUS_MSG_RELID_RELEASED] =
+		{ "relid_released", offer_relid_released, SIZE(relid), UP, false, 0, 0 },
+	[VMBUS_MSG_INITIATE_CONTACT] =
+		{ "initiate_contact", connection_contact, SIZE(initiate_contact), ANY, true, 0, 0 },
+	[VMBUS_MSG_UNLOAD] =
+		{ "unload", connection_unload, SIZE(header), ANY, true, 0, 0 },
+	[VMBUS_MSG_OPEN_RESERVED_CHANNEL] =
+		{ "open_reserved_channel", channel_open_reserved, SIZE(open_reserved), UP, false,
+		  VMBUS_VERSION_WIN10, 0 },
+	[VMBUS_MSG_CLOSE_RESERVED_CHANNEL] =
+		{ "close_reserved_channel", channel_close_reserved, SIZE(close_reserved), ANY, false,
+		  0, 0 },
+	[VMBUS_MSG_TL_CONNECT_REQUEST] =
+		{ "tl_connect_request", tl_connect_request, SIZE(tl_connect_request), UP, false,
+		  VMBUS_VERSION_WIN10, 0 },
+	[VMBUS_MSG_MODIFY_CHANNEL] =
+		{ "modify_channel", channel_modify, SIZE(modify_channel), UP, false,
+		  VMBUS_VERSION_WIN10_V4_1, 0 },
+	[VMBUS_MSG_MODIFY_CONNECTION] =
+		{ "modify_connection", connection_modify, SIZE(modify_connection), UP, false,
+		  VMBUS_VERSION_V6_0, VMBUS_FEATURE_MODIFY_CONNECTION },
+	[VMBUS_MSG_PAUSE] =
+		{ "pause", connection_pause, SIZE(header), UP, false,
+		  VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME },
+	[VMBUS_MSG_RESUME] =
+		{ "resume", connection_resume, SIZE(header), UP, true,
+		  VMBUS_VERSION_V6_0, VMBUS_FEATURE_PAUSE_RESUME },
 };
+/* clang-format on */
 
 /* What the table asks of a message, or NULL: it may come now. */
 static const char *message_refusal(const struct vmbus *bus, const struct message_rule *rule,

@@ -239,7 +239,7 @@ void vmbus_post_to(struct vmbus *bus, u32 vp, u32 sint, const void *msg, u32 len
 
 /* message.c: looks at what is in the inbox, as far as there is room to answer. Control loop. */
 void message_process(struct vmbus *bus);
-/* A message that may not come now: counted, traced, told once in a while. */
+/* A message that may not come now: counted, traced. */
 void message_out_of_place(struct vmbus *bus, const char *what, u32 relid);
 
 /* Handlers of the table: len is at least what the table says. Control loop. */

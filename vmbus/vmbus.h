@@ -73,7 +73,10 @@ struct vmbus_device {
 	 * id left, or the guest has no monitor pages, it signals as for others.
 	 */
 	u32 monitor_us;
-	/* NULL or called when the guest has let go of a rescinded device. Control loop. */
+	/*
+	 * NULL or called when the guest has let go of a rescinded device; not where the bus itself
+	 * ends. The device may be freed in it, or offered again. Control loop.
+	 */
 	void (*gone)(struct vmbus_device *dev);
 	/* NULL or called with the result of vmbus_plug(): vmbus_offer()'s. Control loop. */
 	void (*plugged)(struct vmbus_device *dev, int result);

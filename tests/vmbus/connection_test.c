@@ -71,6 +71,7 @@ static void device(struct fixture *f, u8 n)
 	s->dev = (struct vmbus_device){ .ops = n == 2 ? &pipe_ops : &ops,
 					.instance = { { 0x40, n } },
 					.mmio_megabytes = n,
+					.mmio_megabytes_optional = 7,
 					.user_defined = { 1, 2, 3 },
 					.data = s };
 }
@@ -181,6 +182,8 @@ static void offers_say_what_linux_wants(void **state)
 	o = fg_offer_instance(&f->g, &f->dev[1].dev.instance);
 	assert_memory_equal(o->msg.if_type, &ops.type, 16);
 	assert_int_equal(o->msg.mmio_megabytes, 1);
+	assert_int_equal(o->msg.mmio_megabytes_optional, 7);
+	assert_int_equal(o->msg.monitorid, 0xff);
 	assert_int_equal(o->msg.is_dedicated_interrupt, 1);
 	assert_int_equal(o->msg.monitor_allocated, 0);
 	assert_int_equal(o->msg.chn_flags, 1);
@@ -466,13 +469,13 @@ static void random_messages(void **state)
 
 	srand(1);
 	for (int i = 0; i < 30000; i++) {
-		u32 type = (u32)rand() % 26, len = (u32)rand() % (VMBUS_MESSAGE_MAX + 1);
+		u32 type = (u32)rand() % 32, len = (u32)rand() % (VMBUS_MESSAGE_MAX + 1);
 
 		for (size_t n = 0; n < sizeof(msg); n++)
 			msg[n] = rand() % 4 ? 0 : (u8)(rand() % 8);
 		memcpy(msg, &type, sizeof(type));
 		if (type == VMBUS_MSG_INITIATE_CONTACT && rand() % 2)
-			memcpy(msg + 8, "\3\0\5", 4);
+			memcpy(msg + 8, rand() % 2 ? "\3\0\5" : "\0\0\6", 4);
 		fg_post_raw(&f->g, rand() % 8 ? 1 : 4, msg, len);
 		if (rand() % 4 == 0)
 			fg_pump(&f->g);

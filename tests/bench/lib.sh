@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=sh disable=SC2034 # the variables are for whoever reads this in
+# shellcheck shell=sh disable=SC2034,SC2154 # the variables are for whoever reads this in; $bench is theirs
 # What the benchmarks share; read in with $bench, their own folder, set.
 #
 # Each prints a table for people on stdout, what it is doing on stderr, and where $BENCH_TSV names a

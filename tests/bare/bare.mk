@@ -3,9 +3,10 @@
 # Bare test guests: each tests/bare/guests/NAME.c with a main() and the runtime makes one ELF kernel
 # with a PVH note, run by tests/bare/bare_test.c on both Hyper-V back ends.
 
-BARE_GUESTS := runtime ident access msrs page cpl3 realmode clock clockvps synic message event \
-	autoeoi stimer overlay assist apicmsr ipi tlb idle crash reset
-BARE_ELFS := $(BARE_GUESTS:%=$(BUILD)/tests/bare/%.elf)
+BARE_GUESTS := runtime ident access msrs page abi vpregs cpl3 realmode clock clockvps synic message \
+	event autoeoi stimer overlay assist apicmsr ipi tlb idle crash reset
+BARE_GUESTS_32 := abi32
+BARE_ELFS := $(patsubst %,$(BUILD)/tests/bare/%.elf,$(BARE_GUESTS) $(BARE_GUESTS_32))
 BARE_CFLAGS := -std=gnu17 $(WARNINGS) -O2 -g -ffreestanding -fno-pie -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only -I. \
 	$(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
@@ -24,13 +25,21 @@ $(BUILD)/tests/bare/%.elf: tests/bare/guests/%.c $(BARE_RUNTIME) $(BARE_HEADERS)
 	@$(call say,CC,$@)
 	$(Q)$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.o,$^)
 
-# A 32-bit Multiboot kernel, for tests/cli/statuses.
+# Guests that stay in 32-bit mode: Multiboot kernels without the runtime.
+BARE_CFLAGS_32 := -m32 $(filter-out -mno-red-zone,$(BARE_CFLAGS))
+BARE_LDFLAGS_32 := $(BARE_LDFLAGS:%/runtime/link.ld=%/multiboot/link.ld)
+$(BARE_GUESTS_32:%=$(BUILD)/tests/bare/%.elf): $(BUILD)/tests/bare/%.elf: tests/bare/guests/%.c \
+		$(BARE_HEADERS) tests/bare/multiboot/link.ld
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) $(BARE_CFLAGS_32) $(BARE_LDFLAGS_32) -o $@ $<
+
+# The same, for tests/cli/statuses.
 BARE_MULTIBOOT := $(BUILD)/tests/bare/multiboot.elf
 $(BARE_MULTIBOOT): tests/bare/multiboot/kernel.c tests/bare/multiboot/link.ld
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
-	$(Q)$(CC) -m32 $(filter-out -mno-red-zone,$(BARE_CFLAGS)) \
-		$(BARE_LDFLAGS:%/runtime/link.ld=%/multiboot/link.ld) -o $@ $<
+	$(Q)$(CC) $(BARE_CFLAGS_32) $(BARE_LDFLAGS_32) -o $@ $<
 
 $(eval $(call unit_test,bare/bare_test,tests/bare/host.c tests/bare/host_ask.c \
 	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S,-llz4 -lzstd -llzma -lz))

@@ -112,6 +112,14 @@ static void send_copies(struct host *h)
 	}
 }
 
+/* A guest without SynIC hears nothing; one that waits for it would be late. */
+static void ring_back(struct host *h)
+{
+	int err = synic_set_event(h->hv, 0, BARE_SINT, BARE_FLAG);
+
+	assert_true(!err || err == -ENODEV);
+}
+
 /* ---- Set-up -------------------------------------------------------------------------------------- */
 
 static void wire(struct host *h)
@@ -218,7 +226,7 @@ static void serve(struct host *h)
 		if (p[FD_INBOX].revents || p[FD_FREE].revents)
 			send_copies(h);
 		if (p[FD_DOORBELL].revents)
-			assert_int_equal(synic_set_event(h->hv, 0, BARE_SINT, BARE_FLAG), 0);
+			ring_back(h);
 		if (p[FD_STORM].revents)
 			ask_storm(h);
 	}

@@ -187,6 +187,18 @@ static void check_refused(void)
 		HV_STATUS_INVALID_HYPERCALL_INPUT);
 }
 
+/* differences: "flush list from a later rep" */
+static void check_start(void)
+{
+	const uint64_t input[14] = { 0, HV_FLUSH_ALL_PROCESSORS, 0, range(), range() };
+	uint64_t result = bare_hypercall_xmm(HV_CALL_FLUSH_LIST | HV_CONTROL_FAST | reps(2) |
+						     1ull << HV_CONTROL_REP_START_SHIFT,
+					     input);
+
+	CHECK_EQUAL(result, bare_backend_is_kernel() ? HV_STATUS_INVALID_HYPERCALL_INPUT
+						     : 2ull << HV_RESULT_REPS_SHIFT);
+}
+
 int main(void);
 int main(void)
 {
@@ -207,5 +219,6 @@ int main(void)
 		bare_join(vp);
 	check_own();
 	check_refused();
+	check_start();
 	bare_pass();
 }

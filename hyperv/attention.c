@@ -9,10 +9,10 @@
 
 /*
  * When to look again whether the VP can take an AutoEOI interrupt: soon, then the later the longer
- * it could not. A VP that halted for good is looked at a hundred times a second.
+ * it could not, but often enough for one that can only at rare moments, between two faults.
  */
 #define AUTO_EOI_POLL_MIN_NS 200000u
-#define AUTO_EOI_POLL_MAX_NS 10000000u
+#define AUTO_EOI_POLL_MAX_NS 2000000u
 
 /* vcpu_clock() of the next look, 0: none. */
 static u64 auto_eoi_poll(struct hyperv_vp *vp)

@@ -225,12 +225,12 @@ static void waiting_is_polled_the_later_the_longer(void **state)
 	request(SINT);
 	attention_run(vp);
 	assert_int_equal(f->alarm[0], FAKE_CLOCK + 200000);
-	vp->auto_eoi_since = FAKE_CLOCK - 12000000;
+	vp->auto_eoi_since = FAKE_CLOCK - 6000000;
 	attention_run(vp);
-	assert_int_equal(f->alarm[0], FAKE_CLOCK + 3000000);
+	assert_int_equal(f->alarm[0], FAKE_CLOCK + 1500000);
 	vp->auto_eoi_since = 1;
 	attention_run(vp);
-	assert_int_equal(f->alarm[0], FAKE_CLOCK + 10000000);
+	assert_int_equal(f->alarm[0], FAKE_CLOCK + 2000000);
 	kvm->regs.rflags = 0x202;
 	attention_run(vp);
 	assert_int_equal(f->alarm[0], 0);

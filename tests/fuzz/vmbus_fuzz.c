@@ -441,10 +441,11 @@ static void unload(struct bed *b)
 	while (fg_take(g, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg)) > 0)
 		;
 	g->msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID;
+	FUZZ_CHECK(!fg_unload(g));
+	/* Not before: a guest that has paused the connection is not heard. */
 	for (u32 relid = 1; relid <= VMBUS_CHANNELS_MAX; relid++)
 		if (g->bus->channel[relid - 1] && g->bus->channel[relid - 1]->reserved)
 			close_reserved(g, relid);
-	FUZZ_CHECK(!fg_unload(g));
 	check(b);
 	FUZZ_CHECK(!g->bus->gpadl_count && !atomic_load(&g->bus->status_open));
 	for (unsigned i = 0; i < DEVICES; i++)

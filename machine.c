@@ -420,6 +420,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	      machine_load_guest(m) ?:
 	      host(start(m));
 	if (!err) {
+		outcome->linux_guest = m->boot.linux_guest;
 		snprintf(outcome->hyperv, sizeof(outcome->hyperv), "%s",
 			 hyperv_backend_name(m->hv));
 		err = loop_run(&m->control);

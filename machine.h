@@ -29,6 +29,7 @@ struct outcome {
 	int status;
 	char text[1024]; /* one line for the user, "" where nothing needs saying */
 	char crash[4096]; /* what the guest left behind when it panicked, or "" */
+	bool linux_guest; /* it ran, and is a Linux: it ought to contact the VMBus */
 	bool vmbus_contacted;
 	u32 vmbus_version; /* 0x00050003 for 5.3; 0: none */
 	char hyperv[8]; /* the back end's name */

@@ -134,7 +134,7 @@ static void judge(struct supervisor *s, int wstatus)
 	if (s->timed_out) {
 		snprintf(text, sizeof(text), "the time limit of %u s ran out%s",
 			 s->config->timeout_s,
-			 o->vmbus_contacted || !o->hyperv[0]
+			 o->vmbus_contacted || !o->linux_guest
 				 ? ""
 				 : "; the guest never contacted the VMBus (is hv_vmbus in its "
 				   "initrd?)");

@@ -16,6 +16,7 @@
 #define APIC_SOFTWARE_ENABLE 0x100u
 
 #define RFLAGS_IF 0x200u
+#define GP_VECTOR 13
 
 enum verdict { NOW, LATER, NEVER };
 
@@ -37,13 +38,26 @@ static enum verdict apic_verdict(struct hyperv_vp *vp, u8 vector)
 	return vector >> 4 > busy >> 4 ? NOW : LATER;
 }
 
+/*
+ * A #GP on its way, as after an MSR access we refused. It has changed nothing yet, so the interrupt
+ * may come before the instruction instead: it faults again after that. A guest that does little but
+ * such accesses would get no AutoEOI interrupt otherwise.
+ */
+static bool general_protection(const struct kvm_vcpu_events *e)
+{
+	return (e->exception.injected || e->exception.pending) && e->exception.nr == GP_VECTOR &&
+	       e->exception.has_error_code && !e->exception.error_code;
+}
+
 /* What the processor says. */
 static enum verdict processor_verdict(struct hyperv_vp *vp, const struct kvm_vcpu_events *e)
 {
 	struct kvm_regs regs;
 
-	if (e->exception.injected || e->exception.pending || e->interrupt.injected ||
-	    e->interrupt.shadow || e->nmi.injected || e->nmi.pending || e->smi.pending)
+	if ((e->exception.injected || e->exception.pending) && !general_protection(e))
+		return LATER;
+	if (e->interrupt.injected || e->interrupt.shadow || e->nmi.injected || e->nmi.pending ||
+	    e->smi.pending)
 		return LATER;
 	if (kvm_get_regs(vp->vcpu->fd, &regs) || !(regs.rflags & RFLAGS_IF))
 		return LATER;
@@ -73,6 +87,7 @@ static enum verdict inject(struct hyperv_vp *vp, u8 vector, struct kvm_vcpu_even
 	const struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
 
 	e->flags = 0;
+	e->exception.injected = e->exception.pending = 0; /* of which only a #GP comes so far */
 	e->interrupt.injected = 1;
 	e->interrupt.nr = vector;
 	e->interrupt.soft = 0;

@@ -122,6 +122,25 @@ static void it_waits_for_the_processor(void **state)
 	assert_int_equal(kvm->events.nmi.masked, 1);
 }
 
+/* Every look at a guest that does nothing but refused MSR accesses finds one of these. */
+static void it_comes_before_an_access_that_faults(void **state)
+{
+	const struct kvm_vcpu_events gp = {
+		.exception = { .injected = 1, .nr = 13, .has_error_code = 1 }
+	};
+
+	(void)state;
+	kvm->events = gp;
+	kvm->events.exception.error_code = 0x18; /* a selector's: it may have begun */
+	assert_false(taken());
+	kvm->events = gp;
+	assert_true(taken());
+	assert_false(kvm->events.exception.injected);
+	kvm->events = gp;
+	kvm->events.exception.nr = 14; /* its address in CR2 is not to be lost */
+	assert_false(taken());
+}
+
 static void it_waits_for_its_priority(void **state)
 {
 	struct fake *f = *state;
@@ -426,6 +445,7 @@ int main(void)
 		TEST(messages_and_events_request_it),
 		TEST(it_is_injected_as_if_served),
 		TEST(it_waits_for_the_processor),
+		TEST(it_comes_before_an_access_that_faults),
 		TEST(it_waits_for_its_priority),
 		TEST(it_ends_a_halt),
 		TEST(where_no_apic_listens_it_is_lost),

@@ -423,6 +423,8 @@ int synic_prepare_sint(struct hyperv_vp *vp, u32 sint);
  * where an enabled page is not RAM. The VP's thread.
  */
 bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp);
+/* Whether a guest may write it to a SINT: unmasked, it has no exception for a vector. */
+bool synic_sint_valid(u64 value);
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
 /*
  * As synic_post_message(), from the VP's own thread on the user back end: sint needs no irqfd, and

@@ -93,12 +93,17 @@ bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
 	return ok;
 }
 
+bool synic_sint_valid(u64 value)
+{
+	return value & HV_SINT_MASKED || (value & HV_SINT_VECTOR) >= HV_SINT_VECTOR_MIN;
+}
+
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value)
 {
 	struct synic_sint *s = &vp->sint[sint];
 	int err = 0;
 
-	if ((value & HV_SINT_VECTOR) < HV_SINT_VECTOR_MIN && !(value & HV_SINT_MASKED))
+	if (!synic_sint_valid(value))
 		return false;
 	pthread_mutex_lock(&vp->lock);
 	atomic_store(&s->value, value);

@@ -83,8 +83,11 @@ static u16 twin_get(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 *va
 	return ok ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
 }
 
-/* KVM tells of these pages only where the guest itself writes the MSR. */
-static bool set_pages(struct hyperv_vp *vp, u32 msr, u64 value)
+/*
+ * What KVM does only where the guest itself writes the MSR: it tells of these pages, and refuses a
+ * SINT the vector of an exception.
+ */
+static bool set_as_guest(struct hyperv_vp *vp, u32 msr, u64 value)
 {
 	switch (msr) {
 	case HV_MSR_SCONTROL:
@@ -93,6 +96,8 @@ static bool set_pages(struct hyperv_vp *vp, u32 msr, u64 value)
 		return synic_set_pages(vp, vp->scontrol, value, vp->siefp);
 	case HV_MSR_SIEFP:
 		return synic_set_pages(vp, vp->scontrol, vp->simp, value);
+	case HV_MSR_SINT0 ... HV_MSR_SINT15:
+		return synic_sint_valid(value);
 	default:
 		return true;
 	}
@@ -106,7 +111,7 @@ static u16 twin_set(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 val
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	if (kept_by_kvm(vp->hv, msr))
-		ok = set_pages(vp, msr, value) && !vcpu_set_msr(vp->vcpu, msr, value);
+		ok = set_as_guest(vp, msr, value) && !vcpu_set_msr(vp->vcpu, msr, value);
 	else
 		ok = msr_write(vp, msr, value);
 	return ok ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;

@@ -33,9 +33,9 @@ ratio() {
 
 # ---- A stock kernel with an /init of ours, in candela and its peers ------------------------------
 
-# Without what is there for speed.
+# Without what is there for speed; the frequencies stay, for this machine has no PIT to calibrate by.
 plain_features=reference-tsc=off,invariant-tsc=off,stimer=off,stimer-direct=off,vapic=off,tlbflush=off
-plain_features=$plain_features,ipi=off,ex-processor-masks=off,spinlocks=off,frequencies=off
+plain_features=$plain_features,ipi=off,ex-processor-masks=off,spinlocks=off
 
 hv_flags=hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-runtime,hv-crash,hv-reset,hv-synic,hv-stimer
 hv_flags=$hv_flags,hv-stimer-direct,hv-frequencies,hv-tlbflush,hv-ipi

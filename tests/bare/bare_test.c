@@ -127,7 +127,7 @@ static const struct row {
 	{ "synic", { .name = "synic" }, run_passing },
 	{ "message", { .name = "message", .vps = 2 }, run_passing },
 	{ "event", { .name = "event", .vps = 3 }, run_passing },
-	{ "autoeoi", { .name = "autoeoi" }, run_passing },
+	{ "autoeoi", { .name = "autoeoi", .vps = 2 }, run_passing },
 	{ "stimer", { .name = "stimer", .vps = 2, .features = EVERYTHING }, run_passing },
 	{ "overlay", { .name = "overlay" }, run_passing },
 	{ "assist", { .name = "assist", .vps = 2, .features = EVERYTHING }, run_passing },

@@ -235,14 +235,15 @@ static void serve(struct host *h)
 
 static void end(struct host *h)
 {
+	u32 why = atomic_load(&h->end);
+	bool puzzling = h->late || why == VM_END_TRIPLE_FAULT || why == VM_END_INTERNAL;
 	char text[256];
 
 	vm_stop(&h->vm);
 	ports_unbind_event(h->hv, BARE_CONNECTION_DOORBELL, h->fd[FD_DOORBELL]);
 	if (h->text_len)
 		print_message("guest: %s", h->text);
-	for (unsigned i = 0; (h->late || atomic_load(&h->end) != NO_END) && i < h->vm.cpu_count;
-	     i++) {
+	for (unsigned i = 0; puzzling && i < h->vm.cpu_count; i++) {
 		vcpu_describe(&h->vm.vcpu[i], text, sizeof(text));
 		print_message("VP %u: %s\n", i, text);
 	}

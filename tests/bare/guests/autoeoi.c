@@ -26,7 +26,7 @@ static void on_low(void)
 {
 	lows++;
 	bare_irq_on();
-	bare_ipi(0, HIGH);
+	bare_ipi(bare_vp_index(), HIGH);
 	bare_irq_off();
 }
 
@@ -43,18 +43,20 @@ static bool quiet(uint8_t vector)
 
 static void check_single(void)
 {
+	taken = 0;
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		uint32_t seen = bare_count(VECTOR);
 
-		CHECK_EQUAL(bare_ask(BARE_ASK_FLAG, 0, SINT, i), 0);
+		CHECK_EQUAL(bare_ask(BARE_ASK_FLAG, bare_vp_index(), SINT, i), 0);
 		bare_wait(VECTOR, seen);
 		CHECK_EQUAL(bare_count(VECTOR), seen + 1);
 		CHECK(quiet(VECTOR));
 		seen = bare_count(LOW);
-		bare_ipi(0, LOW);
+		bare_ipi(bare_vp_index(), LOW);
 		bare_wait(LOW, seen);
 	}
 	take_flags();
+	CHECK_EQUAL(taken, ROUNDS);
 	taken = 0;
 }
 
@@ -106,6 +108,19 @@ static void check_switch_off(void)
 	CHECK(quiet(HIGH + 1));
 }
 
+static void init(void)
+{
+	bare_synic_init();
+	bare_wrmsr(HV_MSR_SINT0 + SINT, VECTOR | HV_SINT_AUTO_EOI);
+}
+
+static void vp1(uint64_t arg)
+{
+	(void)arg;
+	init();
+	check_single();
+}
+
 int main(void);
 int main(void)
 {
@@ -113,14 +128,15 @@ int main(void)
 	bare_apic_init();
 	bare_irq_on();
 	bare_hyperv_init();
-	bare_synic_init();
+	bare_start_vps(2);
 	bare_no_eoi(VECTOR);
 	bare_on_vector(LOW, on_low);
 	bare_on_vector(HIGH, on_high);
-	bare_wrmsr(HV_MSR_SINT0 + SINT, VECTOR | HV_SINT_AUTO_EOI);
+	init();
 	check_single();
 	check_held_back();
 	check_storm();
 	check_switch_off();
+	bare_call_on(1, vp1, 0);
 	bare_pass();
 }

@@ -101,6 +101,11 @@ static int user_unbind_event(struct hyperv *hv, u32 connection_id, int fd)
 	return kvm_ioeventfd(hv->vm->fd, &e);
 }
 
+static void user_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
+{
+	hypercall_page_fill_user(page, hypercall_page_host_has_ibt());
+}
+
 const struct hyperv_backend backend_user = {
 	.name = "user",
 	.id = HYPERV_USER,
@@ -110,7 +115,7 @@ const struct hyperv_backend backend_user = {
 	.change_sint = user_change_sint,
 	.bind_event = user_bind_event,
 	.unbind_event = user_unbind_event,
-	.fill_hypercall_page = hypercall_page_fill_user,
+	.fill_hypercall_page = user_fill_hypercall_page,
 	.out32 = hypercall_page_out,
 	.attention = attention_run,
 };

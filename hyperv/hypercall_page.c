@@ -20,8 +20,8 @@
  * knows that.
  *
  * The kernel back end's page begins with ENDBR64, for guests with indirect branch tracking. The user
- * back end's does not, as a KVM without Hyper-V may interpret guests and know ENDBR64 in 64-bit code
- * only; guests that miss it do without the tracking, as on many a Hyper-V.
+ * back end's does so on a processor that has it: a KVM that interprets guests may know ENDBR64 in
+ * 64-bit code only.
  *
  * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the fast
  * HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
@@ -37,7 +37,10 @@
 #define UNDEFINED_OFFSET 0x60 /* of what raises #UD, in both pages */
 #define VMCALL_OFFSET 0x43 /* in the kernel back end's */
 
+#define ENDBR_SIZE 4
+
 #define CR0_PE 0x1ull
+#define LEAF7_EDX_IBT (1u << 20)
 
 /* clang-format off */
 /* 64-bit code leaves ZF set, other code takes one off ESP and so clears it. */
@@ -133,9 +136,14 @@ static void fill(u8 page[static HV_PAGE_SIZE], const u8 *code, size_t len)
 	memcpy(page, whole, sizeof(whole));
 }
 
-void hypercall_page_fill_user(u8 page[static HV_PAGE_SIZE])
+void hypercall_page_fill_user(u8 page[static HV_PAGE_SIZE], bool with_endbr)
 {
-	fill(page, user_page, sizeof(user_page));
+	u8 code[sizeof(user_page)];
+
+	memcpy(code, user_page, sizeof(code));
+	if (with_endbr)
+		memcpy(code, kernel_page, ENDBR_SIZE);
+	fill(page, code, sizeof(code));
 }
 
 void hypercall_page_fill_kernel(u8 page[static HV_PAGE_SIZE], bool with_vmmcall)
@@ -154,6 +162,13 @@ bool hypercall_page_host_has_vmmcall(void)
 
 	/* "AuthenticAMD", "HygonGenuine". */
 	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && (ebx == 0x68747541 || ebx == 0x6f677948);
+}
+
+bool hypercall_page_host_has_ibt(void)
+{
+	u32 eax, ebx, ecx, edx;
+
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx & LEAF7_EDX_IBT;
 }
 
 /* ---- The ports --------------------------------------------------------------------------------- */

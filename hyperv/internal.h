@@ -312,10 +312,12 @@ u16 call_ext_query_capabilities(struct hyperv_vp *vp, struct hypercall *c);
 #define HYPERCALL_PORT_CALL 0xe4
 
 /* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
-void hypercall_page_fill_user(u8 page[static 4096]);
+void hypercall_page_fill_user(u8 page[static 4096], bool with_endbr);
 void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
 /* Whether the host's processor makes hypercalls by VMMCALL. */
 bool hypercall_page_host_has_vmmcall(void);
+/* Whether it has indirect branch tracking, which ENDBR64 is for. */
+bool hypercall_page_host_has_ibt(void);
 /* vm_hooks.out32 for those pages. True: it was theirs. vCPU thread. */
 bool hypercall_page_out(struct hyperv_vp *vp, u16 port, u32 value);
 

@@ -158,9 +158,11 @@ static void pages_refuse_user_mode(void **state)
 	(void)state;
 	assert_true(page != MAP_FAILED);
 	sigaction(SIGILL, &action, &old);
-	hypercall_page_fill_user(page);
+	hypercall_page_fill_user(page, false);
 	assert_undefined_here(page, 0x1005d);
 	assert_undefined_here(page, 0x5c);
+	hypercall_page_fill_user(page, true);
+	assert_undefined_here(page, 0x1005d);
 	hypercall_page_fill_kernel(page, false);
 	assert_undefined_here(page, 0x5c);
 	assert_undefined_here(page, 0x8001);
@@ -183,6 +185,20 @@ static void kvm_is_called_as_its_host_likes(void **state)
 	assert_null(memmem(page, sizeof(page), vmcall, sizeof(vmcall)));
 }
 
+static void calls_may_be_indirect_where_branches_are_tracked(void **state)
+{
+	static const u8 endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	u8 page[HV_PAGE_SIZE];
+
+	(void)state;
+	hypercall_page_fill_kernel(page, false);
+	assert_memory_equal(page, endbr64, sizeof(endbr64));
+	hypercall_page_fill_user(page, true);
+	assert_memory_equal(page, endbr64, sizeof(endbr64));
+	hypercall_page_fill_user(page, false);
+	assert_memory_not_equal(page, endbr64, sizeof(endbr64));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, fake_teardown)
 
 int main(void)
@@ -195,6 +211,7 @@ int main(void)
 		TEST(undefined_calls_end_where_the_page_raises_it),
 		TEST(pages_refuse_user_mode),
 		TEST(kvm_is_called_as_its_host_likes),
+		TEST(calls_may_be_indirect_where_branches_are_tracked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

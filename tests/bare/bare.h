@@ -124,7 +124,7 @@ void bare_pause(void);
 
 /* Enables this VP's. */
 void bare_apic_init(void);
-/* Switches this VP's to x2APIC mode. */
+/* Switches this VP's to x2APIC mode. Interrupts are on after it. */
 void bare_apic_x2(void);
 bool bare_apic_is_x2(void);
 uint32_t bare_apic_read(uint32_t reg);

@@ -38,8 +38,11 @@ void bare_apic_init(void)
 
 void bare_apic_x2(void)
 {
+	/* No interrupt in between: its EOI would go the old way. */
+	bare_irq_off();
 	bare_wrmsr(MSR_APIC_BASE, bare_rdmsr(MSR_APIC_BASE) | APIC_BASE_X2);
 	bare_vp()->x2apic = true;
+	bare_irq_on();
 }
 
 void bare_eoi(void)

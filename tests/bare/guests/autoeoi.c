@@ -41,6 +41,15 @@ static bool quiet(uint8_t vector)
 	return !bare_in_service(vector) && !bare_requested(vector);
 }
 
+/* Nor does one come that nobody asked for. */
+static void check_no_more(void)
+{
+	uint32_t seen = bare_count(VECTOR);
+
+	bare_delay(50000);
+	CHECK_EQUAL(bare_count(VECTOR), seen);
+}
+
 static void check_single(void)
 {
 	taken = 0;
@@ -58,6 +67,7 @@ static void check_single(void)
 	take_flags();
 	CHECK_EQUAL(taken, ROUNDS);
 	taken = 0;
+	check_no_more();
 }
 
 static void check_storm(void)
@@ -68,6 +78,7 @@ static void check_storm(void)
 		take_flags();
 	}
 	bare_delay(20000);
+	check_no_more();
 	CHECK_EQUAL(taken, FLAGS);
 	CHECK(lows >= 2 * ROUNDS);
 	CHECK_EQUAL(highs, lows);

@@ -90,6 +90,8 @@ static void check_set(void)
 {
 	CHECK_EQUAL(set_call(HV_REGISTER_SINT0 + 9, 0x77), DONE(1));
 	CHECK_EQUAL(bare_rdmsr(HV_MSR_SINT0 + 9), 0x77);
+	CHECK_EQUAL(read_register(HV_REGISTER_SINT0 + 9).low, 0x77);
+	CHECK_EQUAL(read_register(HV_REGISTER_SINT0 + 8).low, HV_SINT_MASKED);
 	CHECK_EQUAL(set_call(HV_REGISTER_SINT0 + 9, 3), HV_STATUS_INVALID_PARAMETER);
 	CHECK_EQUAL(bare_rdmsr(HV_MSR_SINT0 + 9), 0x77);
 	CHECK_EQUAL(set_call(HV_REGISTER_SINT0 + 9, HV_SINT_MASKED), DONE(1));

@@ -4,7 +4,7 @@
  * own APIC. Other threads change its state at any moment: KVM_SET_LAPIC would lose an interrupt
  * requested meanwhile, so it is never used.
  */
-#include "hyperv/internal.h"
+#include "hyperv/apic.h"
 
 #include <errno.h>
 #include <string.h>

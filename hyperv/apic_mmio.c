@@ -9,7 +9,7 @@
  * one of these addresses, or other VPs' INIT, hurts or means the guest alone. Owner: the VP's
  * thread, from attention_run().
  */
-#include "hyperv/internal.h"
+#include "hyperv/apic.h"
 
 #include <errno.h>
 

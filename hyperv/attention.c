@@ -3,6 +3,7 @@
  * What a VP's thread does when somebody wants it or its alarm goes off: the one place where wishes
  * of other threads and time meet the VP, outside the guest.
  */
+#include "hyperv/apic.h"
 #include "hyperv/internal.h"
 
 #include "vmm/vcpu.h"

@@ -8,7 +8,7 @@
  * second, as soon as the handler allows. Leaves out guests that run guests of their own: the
  * interrupt is not made an exit of theirs.
  */
-#include "hyperv/internal.h"
+#include "hyperv/apic.h"
 
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"

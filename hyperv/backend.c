@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What both back ends ask of KVM. */
-#include "hyperv/internal.h"
+#include "hyperv/partition.h"
 
 #include <errno.h>
 

@@ -18,6 +18,8 @@
  * it found PENDING, so unlike a resample eventfd, which fires at every EOI of the vector, it costs
  * nothing per interrupt.
  */
+#include "hyperv/cpuid.h"
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 #include <stdio.h>

@@ -5,6 +5,8 @@
  * from a page of ours that writes to I/O ports (hypercall_page.c), a doorbell to one that an
  * ioeventfd swallows.
  */
+#include "hyperv/apic.h"
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 #include <errno.h>

@@ -6,7 +6,8 @@
  * HV_CPUID_HARDWARE names the hardware that helps the hypervisor. It stays zero: KVM does not say
  * what it uses, and no guest relies on it.
  */
-#include "hyperv/internal.h"
+#include "hyperv/cpuid.h"
+#include "hyperv/features.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * back ends. Bits without a row are never offered: they are of root partitions, isolation, virtual
  * trust levels, or of devices that we have not.
  */
-#include "hyperv/internal.h"
+#include "hyperv/features.h"
 
 #include <errno.h>
 #include <stdio.h>

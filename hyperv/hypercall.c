@@ -8,7 +8,7 @@
  * A rep call does all its reps at once, as its lists end with the page they lie in; so there is
  * never a continuation of ours, but a guest that starts at a later rep is served from there.
  */
-#include "hyperv/internal.h"
+#include "hyperv/hypercall.h"
 
 #include <string.h>
 

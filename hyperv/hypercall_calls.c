@@ -3,6 +3,8 @@
  * What each hypercall does, given its input in a private copy of the size its row in hypercall.c
  * says. Where the TLFS leaves a status open, it is the one KVM gives: both back ends answer alike.
  */
+#include "hyperv/apic.h"
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 u16 call_notify_long_spin_wait(struct hyperv_vp *vp, struct hypercall *c)

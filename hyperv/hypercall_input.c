@@ -7,7 +7,7 @@
  *
  * Not here: output in XMM registers, which is never offered.
  */
-#include "hyperv/internal.h"
+#include "hyperv/hypercall.h"
 
 #include <string.h>
 

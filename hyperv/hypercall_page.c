@@ -26,7 +26,7 @@
  * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the fast
  * HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
  */
-#include "hyperv/internal.h"
+#include "hyperv/hypercall.h"
 
 #include <cpuid.h>
 #include <string.h>

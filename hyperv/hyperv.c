@@ -3,6 +3,7 @@
  * The interface as the layers above see it: choosing the back end, wiring the VM's hooks to the
  * shared core, and what `candela doctor` wants to know.
  */
+#include "hyperv/cpuid.h"
 #include "hyperv/internal.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  * user back end sends all of them here, the kernel back end those that must be ours (RESET, EOM,
  * crash). An MSR without a row, without its privilege, or without that direction raises #GP.
  */
+#include "hyperv/apic.h"
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 #include <time.h>

@@ -8,7 +8,7 @@
  * Several may lie on one page, each keeping what it found there. They may go in any order: one that
  * goes from beneath another leaves it what it kept.
  */
-#include "hyperv/internal.h"
+#include "hyperv/overlay.h"
 
 #include <string.h>
 

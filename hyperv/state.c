@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 #include "vmm/vcpu.h"
 

@@ -14,6 +14,7 @@
  * phase is kept, LAZY or not, as KVM has it. KVM's SINT 0 rule is ours too: giving it to a timer
  * that runs stops the timer.
  */
+#include "hyperv/apic.h"
 #include "hyperv/internal.h"
 
 #include "vmm/vcpu.h"

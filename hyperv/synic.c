@@ -6,8 +6,8 @@
  *
  * A SINT gets its irqfd when it is first used (SINT 2, the VMBus's, with the VP): a GSI for every
  * SINT of 64 VPs would be a route table of 1024. A SINT with AutoEOI is not raised by it on the user
- * back end, but by the VP's own thread (auto_eoi.c). On the kernel one SINTs are KVM's and stay at their
- * first value here.
+ * back end, but by the VP's own thread (auto_eoi.c). On the kernel back end SINTs are KVM's and stay
+ * at their first value here.
  *
  * How a message meets a full slot without being forgotten:
  *
@@ -21,6 +21,7 @@
  * Either 3 sees the guest's NONE or 4 sees the host's PENDING: both orders cannot fail at once.
  * A slot has one writer at a time (the VP's lock). A hostile guest only loses its own messages.
  */
+#include "hyperv/apic.h"
 #include "hyperv/internal.h"
 
 #include <assert.h>

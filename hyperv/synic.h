@@ -28,8 +28,8 @@ int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, cons
 
 /*
  * Sets event flag 0..SYNIC_EVENT_FLAGS-1 of sint and raises it where it was clear. 0, -ENODEV,
- * -EINVAL as above; -ENODEV also for a sint other than 2 that is not prepared and never had a message. Any thread, no
- * lock, no allocation.
+ * -EINVAL as above; -ENODEV also for a sint other than 2 that is not prepared and never had a
+ * message. Any thread, no lock, no allocation.
  */
 int synic_set_event(struct hyperv *hv, u32 vp_index, u32 sint, u32 flag);
 

@@ -5,7 +5,7 @@
  * scale and offset, so a guest that mixes the two never sees time run backwards. Only the user back
  * end needs this; KVM's emulation keeps time itself.
  */
-#include "hyperv/internal.h"
+#include "hyperv/partition.h"
 
 #include "vmm/vcpu.h"
 

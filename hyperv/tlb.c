@@ -17,6 +17,7 @@
  * which KVM_SET_SREGS would be the way, it is an MSR: nothing else is read out and written back, not
  * an interrupt on its way in, the APIC's priority or the PAE page pointers.
  */
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 #include "vmm/vcpu.h"

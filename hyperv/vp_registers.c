@@ -10,6 +10,7 @@
  *
  * Others get HV_STATUS_INVALID_PARAMETER: there is one trust level, and no intercepts.
  */
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 
 #include <string.h>

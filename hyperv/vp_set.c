@@ -4,7 +4,7 @@
  * banks of 64 of which only those that matter are given. A VP that does not exist is left out: KVM
  * does not mind one either.
  */
-#include "hyperv/internal.h"
+#include "hyperv/hypercall.h"
 
 #define BANK_VPS 64u
 

@@ -6,7 +6,7 @@
  * against hosts of all kinds.
  */
 #include "cli/config.h"
-#include "hyperv/internal.h"
+#include "hyperv/features.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "hyperv/internal.h"
+#include "hyperv/cpuid.h"
+#include "hyperv/features.h"
 
 static const struct cpuid_features some = { .privileges = 0x2e7f,
 					    .privileges_high = 0x120030,

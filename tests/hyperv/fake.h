@@ -3,6 +3,8 @@
 #ifndef TESTS_HYPERV_FAKE_H
 #define TESTS_HYPERV_FAKE_H
 
+#include "hyperv/apic.h"
+#include "hyperv/hypercall.h"
 #include "hyperv/internal.h"
 #include "vmm/vcpu.h"
 

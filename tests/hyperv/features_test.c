@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "hyperv/internal.h"
+#include "hyperv/features.h"
 
 /* Linux 6.1 as KVM_GET_SUPPORTED_HV_CPUID tells of it. */
 #define LINUX_6_1                                                                            \

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "hyperv/internal.h"
+#include "hyperv/hypercall.h"
 
 static struct hyperv hv = { .vp_count = 40 };
 #define ALL ((1ull << 40) - 1)

@@ -4,7 +4,7 @@
  * input as a program, operation by operation, against the product's libraries; there is no KVM,
  * no thread, and the clock stands still but where the program moves it, so that an input does the
  * same every time. A finding is whatever ends the process: a sanitizer, FUZZ_CHECK(), an input of
- * more than a second, an allocation beyond the target's bound (fuzz.mk).
+ * more than a second, an allocation beyond the target's limit (tests/fuzz/run).
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

@@ -43,7 +43,8 @@ all: candela
 # A missing library is named with the command that brings it, not by a compiler error.
 $(BUILD)/deps: Makefile
 	@mkdir -p $(@D)
-	@pkg-config --exists $(PKGS) && command -v iasl >/dev/null || \
+	@pkg-config --exists $(PKGS) && command -v iasl >/dev/null && \
+		echo '#include <sys/sdt.h>' | $(CC) -E - >/dev/null 2>&1 || \
 		{ echo "make: libraries or tools are missing; run: images/packages build" >&2; exit 1; }
 	@touch $@
 

@@ -15,7 +15,7 @@ $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(patsubst %.c,$(BUILD)/%.o,$(patsubs
 endef
 
 # The in-process fake guest, for tests of the bus and of devices.
-FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c vmm/memory.c \
+FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/trace.c vmm/memory.c \
 	$(filter-out vmbus/port_synic.c,$(wildcard vmbus/*.c))
 
 # Disk back ends and what they stand on.
@@ -23,6 +23,7 @@ DISKS := $(wildcard devices/backend/disk*.c) base/uring.c base/loop.c base/log.c
 
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
+$(eval $(call unit_test,base/trace_test,base/trace.c))
 $(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
 $(eval $(call unit_test,base/io_thread_test,base/io_thread.c base/loop.c base/uring.c,-luring))
 # ---- vmm

@@ -22,7 +22,7 @@ static void channel_set_state(struct vmbus_channel *ch, enum channel_state state
 {
 	static const char *const name[] = { "closed", "opening", "open", "closing" };
 
-	vmbus_trace("channel_state", "relid %u %s -> %s", ch->relid, name[ch->state], name[state]);
+	trace_vmbus_channel_state(ch->relid, name[ch->state], name[state]);
 	if (state == CHANNEL_OPEN)
 		atomic_fetch_add(&ch->bus->status_open, 1);
 	if (ch->state == CHANNEL_OPEN)
@@ -59,6 +59,7 @@ static void open_result(struct vmbus *bus, u32 relid, const struct channel_reque
 
 	if (status)
 		log_guest(&bus->bad_channel, "vmbus: channel %u does not open: %#x", relid, status);
+	trace_vmbus_channel_open(relid, status);
 	if (req->reserved)
 		vmbus_post_to(bus, req->message_vp, req->message_sint, &result, sizeof(result));
 	else
@@ -206,8 +207,7 @@ void channel_open(struct vmbus *bus, const void *bytes, u32 len)
 	bool refuse;
 
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("open_channel", "relid %u gpadl %#x vp %u", msg.child_relid,
-		    msg.ringbuffer_gpadlhandle, msg.target_vp);
+	trace_vmbus_open_channel(msg.child_relid, msg.ringbuffer_gpadlhandle, msg.target_vp);
 	if (bus->features & (VMBUS_FEATURE_GUEST_SIGNALS | VMBUS_FEATURE_INTERRUPT_REDIRECTION) &&
 	    len < with_signals) {
 		message_out_of_place(bus, "open_channel without its signals", msg.child_relid);
@@ -232,8 +232,7 @@ void channel_open_reserved(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("open_reserved_channel", "relid %u gpadl %#x", msg.child_relid,
-		    msg.ringbuffer_gpadlhandle);
+	trace_vmbus_open_reserved_channel(msg.child_relid, msg.ringbuffer_gpadlhandle);
 	req = (struct channel_request){
 		.gpadl = msg.ringbuffer_gpadlhandle,
 		.ring_offset = msg.downstream_ringbuffer_pageoffset,
@@ -274,7 +273,7 @@ void channel_close(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("close_channel", "relid %u", msg.child_relid);
+	trace_vmbus_close_channel(msg.child_relid);
 	ch = channel_event(bus, msg.child_relid, EVENT_CLOSE, &refuse);
 	if (ch)
 		channel_shut(ch);
@@ -289,7 +288,7 @@ void channel_close_reserved(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("close_reserved_channel", "relid %u", msg.child_relid);
+	trace_vmbus_close_reserved_channel(msg.child_relid);
 	ch = channel_event(bus, msg.child_relid, EVENT_CLOSE_RESERVED, &refuse);
 	if (!ch)
 		return;
@@ -340,6 +339,7 @@ static void modify_response(struct vmbus *bus, u32 relid, u32 status)
 
 	if (status)
 		log_guest(&bus->bad_channel, "vmbus: channel %u is not modified", relid);
+	trace_vmbus_channel_modified(relid, status);
 	if (bus->version >= VMBUS_VERSION_WIN10_V5_3)
 		vmbus_post(bus, &response, sizeof(response));
 }
@@ -358,7 +358,7 @@ void channel_modify(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("modify_channel", "relid %u vp %u", msg.child_relid, msg.target_vp);
+	trace_vmbus_modify_channel(msg.child_relid, msg.target_vp);
 	ch = channel_event(bus, msg.child_relid, EVENT_MODIFY, &refuse);
 	/* Interrupts can be moved, neither turned off nor on. */
 	if (ch && (msg.target_vp >= bus->port->vp_count || ch->target == VMBUS_VP_NONE))

@@ -58,13 +58,19 @@ static void channel_run(struct vmbus_channel *ch)
 	ch->budget = 0;
 }
 
+static void channel_signalled(struct vmbus_channel *ch)
+{
+	count(&ch->count.signals, 1);
+	trace_vmbus_signal_event(ch->relid);
+	channel_run(ch);
+}
+
 static void signal_ready(struct loop_fd *f, u32 events)
 {
 	struct vmbus_channel *ch = container_of(f, struct vmbus_channel, signal);
 
 	(void)events;
-	count(&ch->count.signals, 1);
-	channel_run(ch);
+	channel_signalled(ch);
 }
 
 static void run_again(struct loop_work *w)
@@ -83,8 +89,7 @@ static void monitor_look(struct loop_timer *t)
 
 	if (!monitor_fire(ch))
 		return;
-	count(&ch->count.signals, 1);
-	channel_run(ch);
+	channel_signalled(ch);
 }
 
 void channel_resume(struct vmbus_channel *ch)
@@ -100,6 +105,7 @@ static void channel_interrupt(struct vmbus_channel *ch)
 	if (ch->target_vp == VMBUS_VP_NONE)
 		return;
 	count(&ch->count.interrupts, 1);
+	trace_vmbus_channel_notify_guest(ch->relid, ch->target_vp);
 	if (ch->interrupt_page) {
 		interrupt_page_raise(ch);
 		port->set_event(port, 0, ch->sint, 0);

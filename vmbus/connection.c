@@ -127,9 +127,7 @@ static void contact_answer(struct vmbus *bus)
 	bus->features = up ? c->features & CONNECTION_FEATURES : 0;
 	atomic_store(&bus->status_contacted, true);
 	atomic_store(&bus->status_version, bus->version);
-	vmbus_trace("initiate_contact", "version %u.%u vp %u sint %u features %#x: %s",
-		    c->version >> 16, c->version & 0xffff, c->vp, c->sint, c->features,
-		    up ? "yes" : "no");
+	trace_vmbus_version_response(bus->version >> 16, bus->version & 0xffff, bus->features);
 	contact_response(bus, c, good, err);
 }
 
@@ -140,7 +138,7 @@ static void unload_answer(struct vmbus *bus)
 	bus->state = CONNECTION_NONE;
 	bus->version = bus->features = 0;
 	atomic_store(&bus->status_version, 0);
-	vmbus_trace("unload", "done");
+	trace_vmbus_unload_response();
 	vmbus_post(bus, &response, sizeof(response));
 }
 
@@ -190,6 +188,8 @@ void connection_contact(struct vmbus *bus, const void *msg, u32 len)
 {
 	struct contact c = contact_parse(bus, msg);
 
+	trace_vmbus_initiate_contact(c.version >> 16, c.version & 0xffff, c.vp, c.sint, c.features,
+				     c.interrupt_page, c.monitor_page1, c.monitor_page2);
 	if (c.features & VMBUS_FEATURE_CLIENT_ID && len < VMBUS_INITIATE_CONTACT_SIZE_CLIENT_ID) {
 		message_out_of_place(bus, "initiate_contact without its client id", 0);
 		return;
@@ -202,6 +202,7 @@ void connection_unload(struct vmbus *bus, const void *msg, u32 len)
 {
 	(void)msg;
 	(void)len;
+	trace_vmbus_unload();
 	reset_begin(bus, VMBUS_MSG_UNLOAD);
 }
 
@@ -222,7 +223,7 @@ void connection_modify(struct vmbus *bus, const void *bytes, u32 len)
 		message_out_of_place(bus, "modify_connection with wrong pages", 0);
 	response.connection_state =
 		err ? VMBUS_CONNECTION_FAILED_UNKNOWN : VMBUS_CONNECTION_SUCCESSFUL;
-	vmbus_trace("modify_connection", "result %d", err);
+	trace_vmbus_modify_connection(err);
 	vmbus_post(bus, &response, sizeof(response));
 }
 
@@ -233,7 +234,7 @@ void connection_pause(struct vmbus *bus, const void *msg, u32 len)
 
 	(void)msg;
 	(void)len;
-	vmbus_trace("pause", "done");
+	trace_vmbus_pause();
 	vmbus_post(bus, &response, sizeof(response));
 	bus->paused = true;
 	outq_hold(&bus->outq);
@@ -243,7 +244,7 @@ void connection_resume(struct vmbus *bus, const void *msg, u32 len)
 {
 	(void)msg;
 	(void)len;
-	vmbus_trace("resume", "done");
+	trace_vmbus_resume();
 	bus->paused = false;
 	outq_release(&bus->outq);
 	outq_flush(&bus->outq, bus->port);

@@ -68,6 +68,7 @@ static void gpadl_created(struct vmbus *bus, u32 relid, u32 id, u32 status)
 	if (status)
 		log_guest(&bus->bad_gpadl, "vmbus: GPADL %#x of channel %u refused: %#x", id, relid,
 			  status);
+	trace_vmbus_gpadl_created(relid, id, status);
 	vmbus_post(bus, &created, sizeof(created));
 }
 
@@ -133,8 +134,6 @@ static void gpadl_append(struct vmbus *bus, struct gpadl *g, const u8 *bytes, u3
 	if (g->received < g->words)
 		return;
 	err = gpadl_resolve(bus, g);
-	vmbus_trace("gpadl_created", "relid %u id %#x words %u: %d", g->relid, g->id, g->words,
-		    err);
 	if (err) {
 		gpadl_created(bus, g->relid, g->id, VMBUS_STATUS_INVALID_PARAMETER);
 		gpadl_free(bus, g);
@@ -187,7 +186,7 @@ void gpadl_header(struct vmbus *bus, const void *bytes, u32 len)
 	u32 status;
 
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("gpadl_header", "relid %u id %#x", msg.child_relid, msg.gpadl);
+	trace_vmbus_gpadl_header(msg.child_relid, msg.gpadl, msg.rangecount, msg.range_buflen);
 	g = gpadl_new(bus, &msg, &status);
 	if (!g) {
 		gpadl_created(bus, msg.child_relid, msg.gpadl, status);
@@ -202,6 +201,7 @@ void gpadl_body(struct vmbus *bus, const void *bytes, u32 len)
 	struct gpadl *g;
 
 	memcpy(&msg, bytes, sizeof(msg));
+	trace_vmbus_gpadl_body(msg.gpadl, len - (u32)sizeof(msg));
 	g = gpadl_find_assembling(bus, msg.gpadl);
 	if (!g) {
 		message_out_of_place(bus, "gpadl_body", 0);
@@ -221,7 +221,7 @@ static void gpadl_torndown(struct vmbus *bus, u32 id)
 		.gpadl = id,
 	};
 
-	vmbus_trace("gpadl_torndown", "id %#x", id);
+	trace_vmbus_gpadl_torndown(id);
 	vmbus_post(bus, &torndown, sizeof(torndown));
 }
 
@@ -266,7 +266,7 @@ void gpadl_teardown(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("gpadl_teardown", "relid %u id %#x", msg.child_relid, msg.gpadl);
+	trace_vmbus_gpadl_teardown(msg.child_relid, msg.gpadl);
 	pthread_mutex_lock(&bus->gpadl_lock);
 	g = relid_reserved(bus, msg.child_relid) ? NULL
 						 : gpadl_find(bus, msg.child_relid, msg.gpadl);

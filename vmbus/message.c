@@ -91,13 +91,13 @@ static const char *message_refusal(const struct vmbus *bus, const struct message
 void message_out_of_place(struct vmbus *bus, const char *what, u32 relid)
 {
 	atomic_fetch_add_explicit(&bus->status_out_of_place, 1, memory_order_relaxed);
-	vmbus_trace("out_of_place", "%s relid %u", what, relid);
+	trace_vmbus_out_of_place(what, relid);
 }
 
 static void message_refuse(struct vmbus *bus, const char *name, u32 len, const char *why)
 {
 	atomic_fetch_add_explicit(&bus->status_out_of_place, 1, memory_order_relaxed);
-	vmbus_trace("out_of_place", "%s len %u %s", name, len, why);
+	trace_vmbus_message_refused(name, len, why);
 	log_guest(&bus->bad_message, "vmbus: %s of %u bytes, %s: ignored", name, len, why);
 }
 
@@ -108,6 +108,7 @@ static void message_handle(struct vmbus *bus, const struct inbox_message *m)
 
 	if (m->len >= sizeof(header))
 		memcpy(&header, m->bytes, sizeof(header));
+	trace_vmbus_process_incoming_message(header.msgtype, m->len);
 	if (header.msgtype >= VMBUS_MSG_COUNT || !rules[header.msgtype].handle) {
 		message_refuse(bus, "a message", m->len, "of unknown type");
 		return;
@@ -117,7 +118,6 @@ static void message_handle(struct vmbus *bus, const struct inbox_message *m)
 		message_refuse(bus, rules[header.msgtype].name, m->len, why);
 		return;
 	}
-	vmbus_trace("recv_message", "%s len %u", rules[header.msgtype].name, m->len);
 	bus->multiclient = m->connection_id == VMBUS_MESSAGE_CONNECTION_ID_4;
 	rules[header.msgtype].handle(bus, m->bytes, m->len);
 }

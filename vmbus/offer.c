@@ -70,7 +70,7 @@ static void offer_send(struct vmbus_channel *ch)
 	offer_user_def(&msg, dev);
 	ch->offered = true;
 	monitor_describe(ch);
-	vmbus_trace("send_offer", "relid %u %s.%u", ch->relid, dev->ops->name, ch->sub_index);
+	trace_vmbus_send_offer(ch->relid, dev->ops->name, ch->sub_index);
 	vmbus_post(ch->bus, &msg,
 		   bus->version < VMBUS_VERSION_WIN7 ? VMBUS_OFFER_SIZE_OLD : sizeof(msg));
 }
@@ -80,7 +80,7 @@ static void rescind_send(struct vmbus_channel *ch)
 	struct vmbus_msg_relid msg = { .header.msgtype = VMBUS_MSG_RESCIND_CHANNEL_OFFER,
 				       .child_relid = ch->relid };
 
-	vmbus_trace("rescind", "relid %u", ch->relid);
+	trace_vmbus_rescind_offer(ch->relid);
 	vmbus_post(ch->bus, &msg, sizeof(msg));
 }
 
@@ -169,6 +169,7 @@ void offer_request(struct vmbus *bus, const void *msg, u32 len)
 
 	(void)msg;
 	(void)len;
+	trace_vmbus_request_offers();
 	/* Asked twice, a guest would take every device for a second one. */
 	if (bus->offers_sent) {
 		message_out_of_place(bus, "offers requested again", 0);
@@ -176,7 +177,7 @@ void offer_request(struct vmbus *bus, const void *msg, u32 len)
 	}
 	bus->offers_sent = true;
 	offer_try_all(bus);
-	vmbus_trace("terminate_offers", "done");
+	trace_vmbus_terminate_offers();
 	vmbus_post(bus, &delivered, sizeof(delivered));
 }
 
@@ -189,7 +190,7 @@ void offer_relid_released(struct vmbus *bus, const void *bytes, u32 len)
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
-	vmbus_trace("relid_released", "relid %u", msg.child_relid);
+	trace_vmbus_relid_released(msg.child_relid);
 	ch = channel_event(bus, msg.child_relid, EVENT_RELEASED, &refuse);
 	if (!ch)
 		return;
@@ -295,7 +296,7 @@ int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev)
 
 void offer_free(struct vmbus_device *dev)
 {
-	vmbus_trace("offer_free", "relid %u", dev->primary->relid);
+	trace_vmbus_device_gone(dev->primary->relid, dev->ops->name);
 	for (u32 i = 0; i <= dev->sub_channels_max; i++) {
 		struct vmbus_channel *ch = &dev->channel[i];
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmbus/trace.h"
+
 int outq_push(struct outq *q, u32 vp, u32 sint, const void *msg, u32 len)
 {
 	struct outq_message *m;
@@ -34,6 +36,7 @@ void outq_flush(struct outq *q, struct vmbus_port *port)
 		const struct outq_message *m = &q->message[q->head];
 		int err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
 
+		trace_vmbus_msg_cb(m->vp, m->sint, err);
 		if (err == -EAGAIN)
 			return;
 		if (err)

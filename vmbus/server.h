@@ -16,6 +16,7 @@
  *	channel.c     a channel's states, on the control loop: open, close, modify
  *	channel_io.c  an open channel on its I/O loop: runs, orders, packets
  *	outq.c        messages to the guest
+ *	trace.c       events for those who watch: the table is trace.h
  *	ring.c, gpa_range.c  pure codecs
  */
 #ifndef VMBUS_SERVER_H
@@ -27,6 +28,7 @@
 #include "base/log.h"
 #include "vmbus/outq.h"
 #include "vmbus/ring.h"
+#include "vmbus/trace.h"
 #include "vmbus/vmbus.h"
 #include "vmbus/vmbus_proto.h"
 
@@ -224,9 +226,6 @@ struct vmbus {
 	_Atomic u32 status_version, status_open;
 	_Atomic u64 status_messages, status_out_of_place;
 };
-
-/* One event of the bus, for those who watch (LOG_DEBUG). event: "open_channel". */
-void vmbus_trace(const char *event, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Sends a message to the guest's message target. Control loop. */
 void vmbus_post(struct vmbus *bus, const void *msg, u32 len);

@@ -13,6 +13,15 @@ void vmbus_on_connect(struct vmbus *bus, vmbus_connect_fn *fn, void *ctx)
 	bus->connect_ctx = ctx;
 }
 
+/* What a service is known by: its GUID's first 32 bits; on Linux the port of a vsock. */
+static u32 service_number(const struct vmbus_connect *request)
+{
+	u32 number;
+
+	memcpy(&number, &request->service, sizeof(number));
+	return number;
+}
+
 void vmbus_connect_refuse(struct vmbus *bus, const struct vmbus_connect *request)
 {
 	struct vmbus_msg_tl_connect_result result = {
@@ -20,7 +29,7 @@ void vmbus_connect_refuse(struct vmbus *bus, const struct vmbus_connect *request
 		.status = VMBUS_STATUS_CONNECTION_REFUSED,
 	};
 
-	vmbus_trace("tl_connect_result", "refused");
+	trace_vmbus_tl_connect_refused(service_number(request));
 	if (bus->state != CONNECTION_UP || bus->version < VMBUS_VERSION_WIN10_V4_1)
 		return;
 	memcpy(result.guest_endpoint_id, &request->endpoint, sizeof(request->endpoint));
@@ -38,7 +47,7 @@ void tl_connect_request(struct vmbus *bus, const void *bytes, u32 len)
 	memcpy(&request.service, msg.host_service_id, sizeof(request.service));
 	if (bus->version >= VMBUS_VERSION_WIN10_V5_2 && len >= VMBUS_TL_CONNECT_REQUEST_SIZE_SILO)
 		memcpy(&request.silo, (const u8 *)bytes + sizeof(msg), sizeof(request.silo));
-	vmbus_trace("tl_connect_request", "%s", bus->connect ? "passed on" : "nobody listens");
+	trace_vmbus_tl_connect_request(service_number(&request));
 	if (!bus->connect || bus->connect(bus->connect_ctx, &request))
 		vmbus_connect_refuse(bus, &request);
 }

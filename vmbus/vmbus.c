@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bus as a whole: made, taken down, its inbox, what the program may ask of it. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmbus/server.h"
 
-void vmbus_trace(const char *event, const char *fmt, ...)
-{
-	char text[160];
-	va_list ap;
-
-	if (!log_enabled(LOG_DEBUG))
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_debug("vmbus_%s %s", event, text);
-}
-
 void vmbus_post_to(struct vmbus *bus, u32 vp, u32 sint, const void *msg, u32 len)
 {
 	const struct vmbus_msg_header *header = msg;
 
-	vmbus_trace("post_msg", "type %u len %u", header->msgtype, len);
+	trace_vmbus_post_msg(header->msgtype, len, vp, sint);
 	outq_push(&bus->outq, vp, sint, msg, len);
 	outq_flush(&bus->outq, bus->port);
 }
@@ -50,10 +35,21 @@ bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m)
 	return any;
 }
 
+/* 0 where msg is too short to have one. */
+static u32 message_type(const void *msg, u32 len)
+{
+	struct vmbus_msg_header header = { 0 };
+
+	if (len >= sizeof(header))
+		memcpy(&header, msg, sizeof(header));
+	return header.msgtype;
+}
+
 int vmbus_receive(struct vmbus *bus, u32 connection_id, const void *msg, u32 len)
 {
 	int err = 0;
 
+	trace_vmbus_recv_message(connection_id, message_type(msg, len), len);
 	if (len > VMBUS_MESSAGE_MAX)
 		return 0;
 	pthread_mutex_lock(&bus->inbox_lock);

@@ -39,7 +39,7 @@ int apic_highest_vector(const struct kvm_lapic_state *apic, u32 reg)
 
 int apic_raise(struct hyperv_vp *vp, u8 vector)
 {
-	const struct kvm_msi msi = { .address_lo = 0xfee00000u | vp->index << 12, .data = vector };
+	const struct kvm_msi msi = { .address_lo = APIC_MSI_ADDRESS(vp->index), .data = vector };
 
 	return kvm_signal_msi(vp->hv->vm->fd, &msi);
 }

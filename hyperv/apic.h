@@ -21,6 +21,9 @@ struct kvm_lapic_state;
 #define APIC_ICR 0x300u
 #define APIC_ICR2 0x310u
 
+/* Where an MSI for VP vp_index's goes (Intel SDM vol. 3, "Message Signalled Interrupts"). */
+#define APIC_MSI_ADDRESS(vp_index) (0xfee00000u | (vp_index) << 12)
+
 /* EOI (write only), ICR and TPR; each is what the APIC's own register is. The VP's thread. */
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);

@@ -87,7 +87,7 @@ static enum verdict inject(struct hyperv_vp *vp, u8 vector, struct kvm_vcpu_even
 	const struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
 
 	e->flags = 0;
-	e->exception.injected = e->exception.pending = 0; /* of which only a #GP comes so far */
+	e->exception.injected = e->exception.pending = 0; /* only a #GP comes this far */
 	e->interrupt.injected = 1;
 	e->interrupt.nr = vector;
 	e->interrupt.soft = 0;

@@ -3,8 +3,7 @@
  * Who executes the interface: one struct of functions, chosen once in hyperv_init(). The meaning
  * of things is not here but in the shared core (msr.c, hypercall.c, cpuid.c).
  *
- *	kernel  KVM emulates; what must be ours (crash, reset, EOM) comes by the MSR filter,
- *	        messages by KVM_EXIT_HYPERV
+ *	kernel  KVM emulates; what must be ours (pages, crash, reset, EOM) comes by the MSR filter
  *	user    all synthetic MSRs come by the MSR filter, hypercalls from a page of ours
  */
 #ifndef HYPERV_BACKEND_H
@@ -34,13 +33,15 @@ struct hyperv_backend {
 	/* Signals to connection_id write fd, or no longer. 0 or -errno. Under ports.lock. */
 	int (*bind_event)(struct hyperv *hv, u32 connection_id, int fd);
 	int (*unbind_event)(struct hyperv *hv, u32 connection_id, int fd);
-	/* The guest wrote EOM: what the back end itself has to do. NULL: nothing. vCPU thread. */
-	void (*end_of_message)(struct hyperv_vp *vp);
+	/*
+	 * The shared core took what the guest wrote to an MSR: the back end has its own part in some.
+	 * NULL: in none. vCPU thread.
+	 */
+	void (*pass_on)(struct hyperv_vp *vp, u32 msr, u64 value);
 	/* Fills the hypercall page. */
 	void (*fill_hypercall_page)(u8 page[static 4096]);
 	/*
 	 * Whether KVM keeps that MSR itself, so that candela reads and writes it there. NULL: none.
-	 * Writes by candela send no KVM_EXIT_HYPERV.
 	 */
 	bool (*keeps_msr)(const struct hyperv *hv, u32 msr);
 	/* KVM_EXIT_HYPERV. NULL: never comes. */
@@ -55,8 +56,6 @@ struct hyperv_backend {
 	 */
 	int (*read_state)(struct hyperv *hv, struct hyperv_state *state);
 	int (*write_state)(struct hyperv *hv, const struct hyperv_state *state);
-	/* The guest gave its OS id (under hv->lock). NULL: of no interest. vCPU thread. */
-	void (*change_os_id)(struct hyperv_vp *vp, u64 os_id);
 };
 
 extern const struct hyperv_backend backend_kernel, backend_user;

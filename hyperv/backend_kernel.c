@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel back end: KVM's own Hyper-V emulation (Documentation/virt/kvm/api.rst, arch/x86/kvm/
- * hyperv.c of Linux 6.1 and later). KVM executes most MSRs, the hot hypercalls, timers, the TSC page
+ * hyperv.c of Linux 6.1 and later). KVM executes the hot MSRs and hypercalls, timers, the TSC page
  * and SINT interrupts. To user space come:
  *
- *	SIMP, SIEFP, SCONTROL   KVM_EXIT_HYPERV_SYNIC: where to put messages and flags
- *	HvCallSignalEvent       KVM_EXIT_HYPERV_HCALL, on a connection KVM has no eventfd for, or with
- *	                        a flag number; its eight bytes are then in params[0] in either form
- *	other hypercalls        from our page's port (hypercall_page.c), but those KVM serves
- *	RESET, crash, EOM, ...  by the MSR filter, so that both back ends mean the same by them
+ *	HvCallSignalEvent    KVM_EXIT_HYPERV_HCALL, on a connection KVM has no eventfd for, or with a
+ *	                     flag number; its eight bytes are then in params[0] in either form
+ *	other hypercalls     from our page's port (hypercall_page.c), but those KVM serves
+ *	MSRs set up rarely   by the MSR filter, so that both back ends mean the same by them: pages may
+ *	                     not lie outside RAM, and the guest gets back what lay under them. What KVM
+ *	                     acts on as well is then passed on to it
  *
- * The hypercall page is ours here as well: KVM's ignores the lock bit, leaves its bytes behind, and
- * has KVM refuse what it does not know. So GUEST_OS_ID and HYPERCALL come by the filter, and KVM is
- * told the OS id, without which it takes VMCALL for a call of its own.
+ * The hypercall page is ours here as well: KVM's ignores the lock bit, and has KVM refuse what it
+ * does not know. KVM is told the OS id, without which it takes VMCALL for a call of its own.
  *
  * EOM is passed on to KVM, whose message-mode timers wait for it too. A guest writes it only where
  * it found PENDING, so unlike a resample eventfd, which fires at every EOI of the vector, it costs
@@ -31,7 +31,10 @@
 static const struct backend_msrs shared_msrs[] = {
 	{ HV_MSR_GUEST_OS_ID, HV_MSR_HYPERCALL - HV_MSR_GUEST_OS_ID + 1 },
 	{ HV_MSR_RESET, 1 },
-	{ HV_MSR_EOM, 1 },
+	{ HV_MSR_REFERENCE_TSC, 1 },
+	{ HV_MSR_VP_ASSIST_PAGE, 1 },
+	{ HV_MSR_SCONTROL, HV_MSR_EOM - HV_MSR_SCONTROL + 1 },
+	{ HV_MSR_SINT0, HV_SINTS },
 	{ HV_MSR_GUEST_IDLE, 1 },
 	{ HV_MSR_SYNDBG_CONTROL, HV_MSR_SYNDBG_PENDING_BUFFER - HV_MSR_SYNDBG_CONTROL + 1 },
 	{ HV_MSR_SYNDBG_OPTIONS, 1 },
@@ -100,24 +103,35 @@ static void kernel_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
 	hypercall_page_fill_kernel(page, hypercall_page_host_has_vmmcall());
 }
 
+/* What KVM acts on as well. As our writes, they are not checked again, clear no page and do not exit. */
+static const struct backend_msrs passed_on[] = {
+	{ HV_MSR_GUEST_OS_ID, 1 },
+	{ HV_MSR_REFERENCE_TSC, 1 },
+	{ HV_MSR_VP_ASSIST_PAGE, 1 },
+	{ HV_MSR_SCONTROL, 1 },
+	{ HV_MSR_SIEFP, HV_MSR_EOM - HV_MSR_SIEFP + 1 },
+	{ HV_MSR_SINT0, HV_SINTS },
+};
+
+static bool msr_among(const struct backend_msrs *rows, size_t count, u32 msr)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (msr - rows[i].first < rows[i].count)
+			return true;
+	}
+	return false;
+}
+
 static bool kernel_keeps_msr(const struct hyperv *hv, u32 msr)
 {
 	(void)hv;
-	for (size_t i = 0; i < ARRAY_SIZE(shared_msrs); i++) {
-		if (msr - shared_msrs[i].first < shared_msrs[i].count)
-			return false;
-	}
-	return true;
+	return !msr_among(shared_msrs, ARRAY_SIZE(shared_msrs), msr);
 }
 
-static void kernel_change_os_id(struct hyperv_vp *vp, u64 os_id)
+static void kernel_pass_on(struct hyperv_vp *vp, u32 msr, u64 value)
 {
-	vcpu_set_msr(vp->vcpu, HV_MSR_GUEST_OS_ID, os_id);
-}
-
-static void kernel_end_of_message(struct hyperv_vp *vp)
-{
-	vcpu_set_msr(vp->vcpu, HV_MSR_EOM, 0);
+	if (msr_among(passed_on, ARRAY_SIZE(passed_on), msr))
+		vcpu_set_msr(vp->vcpu, msr, value);
 }
 
 static void kernel_hyperv_exit(struct hyperv_vp *vp, struct kvm_hyperv_exit *exit)
@@ -125,12 +139,6 @@ static void kernel_hyperv_exit(struct hyperv_vp *vp, struct kvm_hyperv_exit *exi
 	u64 control;
 
 	switch (exit->type) {
-	case KVM_EXIT_HYPERV_SYNIC:
-		/* KVM has taken the value, so a page that is not RAM cannot fault: it is just off. */
-		if (!synic_set_pages(vp, exit->u.synic.control, exit->u.synic.msg_page,
-				     exit->u.synic.evt_page))
-			synic_set_pages(vp, 0, 0, 0);
-		break;
 	case KVM_EXIT_HYPERV_HCALL:
 		control = exit->u.hcall.input;
 		if ((control & HV_CONTROL_CODE) == HV_CALL_SIGNAL_EVENT)
@@ -152,11 +160,10 @@ const struct hyperv_backend backend_kernel = {
 	.change_sint = kernel_change_sint,
 	.bind_event = kernel_bind_event,
 	.unbind_event = kernel_unbind_event,
-	.end_of_message = kernel_end_of_message,
 	.fill_hypercall_page = kernel_fill_hypercall_page,
 	.keeps_msr = kernel_keeps_msr,
 	.out32 = hypercall_page_out,
-	.change_os_id = kernel_change_os_id,
+	.pass_on = kernel_pass_on,
 	.hyperv_exit = kernel_hyperv_exit,
 	.read_state = state_kernel_read,
 	.write_state = state_kernel_write,

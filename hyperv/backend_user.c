@@ -16,12 +16,6 @@
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
-#define MSR_IA32_TSC 0x10
-
-/* Where an MSI for a local APIC goes (Intel SDM vol. 3, "Message Signalled Interrupts"). */
-#define MSI_ADDRESS 0xfee00000u
-#define MSI_ADDRESS_ID_SHIFT 12
-
 static const struct backend_msrs all_msrs[] = { { HV_MSR_FIRST, HV_MSR_COUNT } };
 
 static int user_init(struct hyperv *hv, char *error, size_t error_size)
@@ -66,8 +60,7 @@ static int user_change_sint(struct hyperv_vp *vp, u32 sint)
 	/* AutoEOI is auto_eoi.c's affair. */
 	if (value & (HV_SINT_MASKED | HV_SINT_AUTO_EOI | HV_SINT_POLLING))
 		return irq_unroute(&vp->hv->vm->irq, s->gsi);
-	return irq_route_msi(&vp->hv->vm->irq, s->gsi,
-			     MSI_ADDRESS | vp->index << MSI_ADDRESS_ID_SHIFT,
+	return irq_route_msi(&vp->hv->vm->irq, s->gsi, APIC_MSI_ADDRESS(vp->index),
 			     (u32)(value & HV_SINT_VECTOR));
 }
 

@@ -133,7 +133,7 @@ static const struct row {
 	[SYNDBG] = { "syndbg", BOTH, NEITHER, NEITHER, 0,
 		{ .privileges = HV_ACCESS_DEBUG_MSRS,
 		  .features = HV_FEATURE_DEBUGGING | HV_FEATURE_DEBUG_MSRS },
-		"no debugger can attach yet" },
+		"there is no debugger to attach" },
 	[EVMCS] = { "evmcs", NEITHER, KERNEL, NEITHER, BIT(APIC_MSRS),
 		{ .hints = HV_HINT_ENLIGHTENED_VMCS }, "with --nested; hides some of VMX" },
 	[EMSR_BITMAP] = { "emsr-bitmap", NEITHER, KERNEL, NEITHER, 0,

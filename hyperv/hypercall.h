@@ -15,8 +15,8 @@
 #define HYPERCALL_PORT_CALL 0xe4
 
 /* Fills the user back end's page; the kernel one's for a host that has VMMCALL (AMD) or VMCALL. */
-void hypercall_page_fill_user(u8 page[static 4096], bool with_endbr);
-void hypercall_page_fill_kernel(u8 page[static 4096], bool vmmcall);
+void hypercall_page_fill_user(u8 page[static HV_PAGE_SIZE], bool with_endbr);
+void hypercall_page_fill_kernel(u8 page[static HV_PAGE_SIZE], bool vmmcall);
 /* Whether the host's processor makes hypercalls by VMMCALL. */
 bool hypercall_page_host_has_vmmcall(void);
 /* Whether it has indirect branch tracking, which ENDBR64 is for. */

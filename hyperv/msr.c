@@ -46,8 +46,6 @@ static bool write_guest_os_id(struct hyperv_vp *vp, u32 msr, u64 value)
 	(void)msr;
 	pthread_mutex_lock(&hv->lock);
 	hv->guest_os_id = value;
-	if (hv->backend->change_os_id)
-		hv->backend->change_os_id(vp, value);
 	if (!value) {
 		hv->hypercall &= ~HV_MSR_PAGE_ENABLE;
 		overlay_remove(&hv->hypercall_overlay);
@@ -138,7 +136,8 @@ static bool set_reference_tsc(struct hyperv *hv, u64 value)
 
 		if (!page)
 			return false;
-		time_fill_page(&hv->time, page);
+		if (hv->time.tsc_khz) /* else KVM keeps time, and fills it */
+			time_fill_page(&hv->time, page);
 	} else {
 		overlay_remove(&hv->tsc_overlay);
 	}
@@ -375,6 +374,8 @@ bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value)
 	const struct msr_row *r = row_find(vp->hv, msr);
 	bool ok = r && r->write && r->write(vp, msr, value);
 
+	if (ok && vp->hv->backend->pass_on)
+		vp->hv->backend->pass_on(vp, msr, value);
 	if (!ok)
 		log_guest(&vp->hv->bad_msr, "VP %u: write of 0x%llx to MSR 0x%x refused", vp->index,
 			  (unsigned long long)value, msr);

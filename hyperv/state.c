@@ -194,8 +194,6 @@ static int partition_write(struct hyperv *hv, const struct hyperv_state *s)
 	hv->tsc_emulation = s->tsc_emulation;
 	hv->syndbg = s->syndbg;
 	memcpy(hv->crash_param, s->crash_param, sizeof(hv->crash_param));
-	if (hv->backend->change_os_id)
-		hv->backend->change_os_id(&hv->vp[0], s->guest_os_id);
 	/* Another back end, or another maker's processor, has another page. */
 	if (page && hv->backend->fill_hypercall_page)
 		hv->backend->fill_hypercall_page(page);

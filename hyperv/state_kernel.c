@@ -97,6 +97,8 @@ int state_kernel_write(struct hyperv *hv, const struct hyperv_state *s)
 	int err = kvm_set_clock(hv->vm->fd, &clock);
 
 	if (!err)
+		err = vcpu_set_msr(first->vcpu, HV_MSR_GUEST_OS_ID, s->guest_os_id);
+	if (!err)
 		err = vcpu_set_msr(first->vcpu, HV_MSR_REFERENCE_TSC, s->reference_tsc);
 	for (unsigned i = 0; !err && i < ARRAY_SIZE(optional); i++)
 		if (optional[i].value)

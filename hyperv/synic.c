@@ -122,8 +122,6 @@ void synic_end_of_message(struct hyperv_vp *vp)
 {
 	const struct hyperv *hv = vp->hv;
 
-	if (hv->backend->end_of_message)
-		hv->backend->end_of_message(vp);
 	for (u32 i = 0; i < HV_SINTS; i++) {
 		if (!atomic_exchange(&vp->sint[i].waiting, false))
 			continue;
@@ -169,12 +167,18 @@ static int sint_fd(const struct hyperv_vp *vp, u32 sint)
 	return atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
 }
 
+/* Whether KVM looks after AutoEOI and the rest of what a SINT says. */
+static bool sint_is_kvms(const struct hyperv_vp *vp)
+{
+	return vp->hv->backend->id == HYPERV_KERNEL;
+}
+
 /* Raises sint, by its irqfd where it has one. */
 static void sint_raise(struct hyperv_vp *vp, u32 sint, int fd)
 {
 	u64 value = atomic_load(&vp->sint[sint].value);
 
-	if (!(value & HV_SINT_AUTO_EOI) && fd >= 0) {
+	if (fd >= 0 && (sint_is_kvms(vp) || !(value & HV_SINT_AUTO_EOI))) {
 		eventfd_write(fd, 1);
 	} else if (value & (HV_SINT_MASKED | HV_SINT_POLLING)) {
 		return;

@@ -8,16 +8,14 @@
 #define HYPERV_SYNIC_H
 
 #include "base/types.h"
+#include "hyperv/tlfs.h"
 
 struct hyperv;
 
-#define SYNIC_SINTS 16
-#define SYNIC_MESSAGE_PAYLOAD_MAX 240
-#define SYNIC_EVENT_FLAGS 2048
-#define SYNIC_SLOT_FREE_MAX 2
+#define SYNIC_SLOT_FREE_MAX 2 /* callbacks */
 
 /*
- * Puts a message of `type` with len (0..SYNIC_MESSAGE_PAYLOAD_MAX) bytes into the VP's slot of sint
+ * Puts a message of `type` with len (0..HV_MESSAGE_PAYLOAD_MAX) bytes into the VP's slot of sint
  * and raises it. 0; -EAGAIN where the slot still holds one (MessagePending is set: the slot-free
  * callback follows); -ENODEV where the guest has not enabled SynIC, SIMP or that VP; -EINVAL for
  * arguments out of range; another -errno where a first message to a SINT finds the host short of
@@ -27,7 +25,7 @@ int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, cons
 		       u32 len);
 
 /*
- * Sets event flag 0..SYNIC_EVENT_FLAGS-1 of sint and raises it where it was clear. 0, -ENODEV,
+ * Sets event flag 0..HV_EVENT_FLAGS-1 of sint and raises it where it was clear. 0, -ENODEV,
  * -EINVAL as above; -ENODEV also for a sint other than 2 that is not prepared and never had a
  * message. Any thread, no lock, no allocation.
  */

@@ -9,7 +9,6 @@
 
 #include "vmm/vcpu.h"
 
-#define MSR_IA32_TSC 0x10
 #define NSEC_PER_TICK 100u
 #define HORIZON (3600ull * HV_TIME_HZ)
 

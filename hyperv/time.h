@@ -11,6 +11,8 @@
 
 struct hyperv_vp;
 
+#define MSR_IA32_TSC 0x10
+
 #define TIME_TSC_KHZ_MIN 10001u /* below it the scale does not fit 64 bits */
 
 struct time_source {

@@ -84,26 +84,6 @@ static u16 twin_get(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 *va
 	return ok ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
 }
 
-/*
- * What KVM does only where the guest itself writes the MSR: it tells of these pages, and refuses a
- * SINT the vector of an exception.
- */
-static bool set_as_guest(struct hyperv_vp *vp, u32 msr, u64 value)
-{
-	switch (msr) {
-	case HV_MSR_SCONTROL:
-		return synic_set_pages(vp, value, vp->simp, vp->siefp);
-	case HV_MSR_SIMP:
-		return synic_set_pages(vp, vp->scontrol, value, vp->siefp);
-	case HV_MSR_SIEFP:
-		return synic_set_pages(vp, vp->scontrol, vp->simp, value);
-	case HV_MSR_SINT0 ... HV_MSR_SINT15:
-		return synic_sint_valid(value);
-	default:
-		return true;
-	}
-}
-
 static u16 twin_set(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 value)
 {
 	u16 status = twin_check(vp->hv, t, true);
@@ -112,7 +92,7 @@ static u16 twin_set(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 val
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	if (kept_by_kvm(vp->hv, msr))
-		ok = set_as_guest(vp, msr, value) && !vcpu_set_msr(vp->vcpu, msr, value);
+		ok = !vcpu_set_msr(vp->vcpu, msr, value);
 	else
 		ok = msr_write(vp, msr, value);
 	return ok ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "hyperv/hypercall.h"
 #include "hyperv/ports.h"
 #include "hyperv/tlfs.h"
 #include "tests/bare/bare_proto.h"
@@ -20,7 +21,6 @@
 #define RAM MiB(64)
 #define DEADLINE_MS 60000
 #define ECHO_COPIES 2
-#define USER_PORT_SIGNAL 0xe0
 
 /* ---- What the guest reaches -------------------------------------------------------------------- */
 
@@ -67,7 +67,7 @@ static bool out32(void *ctx, struct vcpu *vcpu, u16 port, u32 value)
 {
 	struct host *h = container_of(vcpu->vm, struct host, vm);
 
-	h->signal_exits += port == USER_PORT_SIGNAL;
+	h->signal_exits += port == HYPERCALL_PORT_SIGNAL;
 	return h->out32(ctx, vcpu, port, value);
 }
 

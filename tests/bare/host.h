@@ -43,7 +43,7 @@ struct host {
 	/* The request under way, the VP's thread's own, and the storm, handed over by FD_STORM. */
 	u32 argument, result;
 	_Atomic u64 storm; /* flags << 32 | vp << 8 | sint */
-	_Atomic u32 slot_frees[LAYOUT_CPUS_MAX][SYNIC_SINTS];
+	_Atomic u32 slot_frees[LAYOUT_CPUS_MAX][HV_SINTS];
 	/* The Hyper-V layer's hook, and how often the signal port reached it. */
 	bool (*out32)(void *ctx, struct vcpu *vcpu, u16 port, u32 value);
 	u32 signal_exits;

@@ -57,7 +57,7 @@ static u32 answer(struct host *h, u32 what, u32 vp, u32 sint)
 		return (u32)-synic_post_message(h->hv, vp, sint, 1, &h->argument,
 						sizeof(h->argument));
 	case BARE_ASK_SLOT_FREES:
-		return atomic_load(&h->slot_frees[vp % LAYOUT_CPUS_MAX][sint % SYNIC_SINTS]);
+		return atomic_load(&h->slot_frees[vp % LAYOUT_CPUS_MAX][sint % HV_SINTS]);
 	case BARE_ASK_STORM:
 		atomic_store(&h->storm, (u64)h->argument << 32 | vp << 8 | sint);
 		eventfd_write(h->fd[FD_STORM], 1);

@@ -92,16 +92,16 @@ static void nothing_is_delivered_before_it_is_enabled(void **state)
 static void arguments_are_checked(void **state)
 {
 	struct fake *f = *state;
-	u8 payload[SYNIC_MESSAGE_PAYLOAD_MAX + 1] = { 0 };
+	u8 payload[HV_MESSAGE_PAYLOAD_MAX + 1] = { 0 };
 
 	enable(f, 0);
 	assert_int_equal(synic_post_message(&f->hv, FAKE_VPS, SINT, 1, "", 0), -EINVAL);
-	assert_int_equal(synic_post_message(&f->hv, 0, SYNIC_SINTS, 1, "", 0), -EINVAL);
+	assert_int_equal(synic_post_message(&f->hv, 0, HV_SINTS, 1, "", 0), -EINVAL);
 	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 0, "", 0), -EINVAL);
 	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, payload, sizeof(payload)), -EINVAL);
 	assert_int_equal(synic_set_event(&f->hv, FAKE_VPS, SINT, 0), -EINVAL);
-	assert_int_equal(synic_set_event(&f->hv, 0, SYNIC_SINTS, 0), -EINVAL);
-	assert_int_equal(synic_set_event(&f->hv, 0, SINT, SYNIC_EVENT_FLAGS), -EINVAL);
+	assert_int_equal(synic_set_event(&f->hv, 0, HV_SINTS, 0), -EINVAL);
+	assert_int_equal(synic_set_event(&f->hv, 0, SINT, HV_EVENT_FLAGS), -EINVAL);
 }
 
 static void a_message_arrives_whole(void **state)

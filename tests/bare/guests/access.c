@@ -32,7 +32,7 @@ static const struct row {
 	{ HV_MSR_ICR, HV_MSR_ICR, PRIVILEGES, HV_ACCESS_APIC_MSRS, YES, DEAR, 0 },
 	{ HV_MSR_TPR, HV_MSR_TPR, PRIVILEGES, HV_ACCESS_APIC_MSRS, YES, YES, 0 },
 	/* Linux writes it whatever its privileges are. */
-	{ HV_MSR_VP_ASSIST_PAGE, HV_MSR_VP_ASSIST_PAGE, ALWAYS, HV_ACCESS_APIC_MSRS, YES, YES, 0 },
+	{ HV_MSR_VP_ASSIST_PAGE, HV_MSR_VP_ASSIST_PAGE, ALWAYS, 0, YES, YES, 0 },
 	{ HV_MSR_SCONTROL, HV_MSR_SCONTROL, PRIVILEGES, HV_ACCESS_SYNIC, YES, YES, 0 },
 	{ HV_MSR_SVERSION, HV_MSR_SVERSION, PRIVILEGES, HV_ACCESS_SYNIC, YES, NO, 1 },
 	{ HV_MSR_SIEFP, HV_MSR_SIMP, PRIVILEGES, HV_ACCESS_SYNIC, YES, YES, 0 },
@@ -63,9 +63,8 @@ static bool offered(const struct row *r)
 {
 	struct cpuid_regs c = bare_cpuid(HV_CPUID_FEATURES);
 
-	/* differences: "VP_ASSIST_PAGE without its privilege" */
 	if (r->word == ALWAYS)
-		return !bare_backend_is_kernel() || c.eax & r->bit;
+		return true;
 	return (r->word == PRIVILEGES ? c.eax : c.edx) & r->bit;
 }
 

@@ -15,7 +15,7 @@ $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(patsubst %.c,$(BUILD)/%.o,$(patsubs
 endef
 
 # The in-process fake guest, for tests of the bus and of devices.
-FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/trace.c vmm/memory.c \
+FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.c base/trace.c vmm/memory.c \
 	$(filter-out vmbus/port_synic.c,$(wildcard vmbus/*.c))
 
 # Disk back ends and what they stand on.

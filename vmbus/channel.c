@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmbus/save.h"
 #include "vmbus/server.h"
 
 static void channel_set_state(struct vmbus_channel *ch, enum channel_state state)
@@ -91,20 +92,26 @@ static bool headers_alone(u8 *const *page, u32 count, u32 offset)
 	return true;
 }
 
-/* The two rings: the guest's first, ours from page `offset` of the GPADL on. */
-static int rings_map(struct vmbus_channel *ch)
+/* The pages of the two rings, pinned: the guest's first, ours from page ring_offset on. */
+static int rings_pin(struct vmbus_channel *ch, u8 *const **page, u32 *count)
 {
-	u32 offset = ch->request.ring_offset, count;
-	u8 *const *page;
-	int err;
+	u32 offset = ch->request.ring_offset;
 
 	ch->gpadl = gpadl_pin(ch->bus, ch->relid, ch->request.gpadl);
 	if (!ch->gpadl)
 		return -ENOENT;
-	page = gpadl_pages(ch->gpadl, &count);
-	if (!page || offset >= count || !headers_alone(page, count, offset))
-		return -EINVAL;
-	err = ring_init_reader(&ch->in, page, offset);
+	*page = gpadl_pages(ch->gpadl, count);
+	return *page && offset < *count && headers_alone(*page, *count, offset) ? 0 : -EINVAL;
+}
+
+static int rings_map(struct vmbus_channel *ch)
+{
+	u32 offset = ch->request.ring_offset, count;
+	u8 *const *page;
+	int err = rings_pin(ch, &page, &count);
+
+	if (!err)
+		err = ring_init_reader(&ch->in, page, offset);
 	return err ? err : ring_init_writer(&ch->out, page + offset, count - offset);
 }
 
@@ -403,7 +410,7 @@ static void channel_modified(struct vmbus_channel *ch)
 
 void channel_step(struct vmbus_channel *ch)
 {
-	if (ch->order != ORDER_NONE)
+	if (ch->order != ORDER_NONE || ch->quiet)
 		return;
 	if (ch->state == CHANNEL_OPEN && ch->close_wanted) {
 		/* Of a device's channels the primary one opens first and closes last. */
@@ -432,11 +439,13 @@ static void channel_replied(struct loop_work *w)
 		channel_order(ch, ORDER_ATTACH);
 		return;
 	}
-	if (order == ORDER_OPEN)
+	if (order == ORDER_FREEZE)
+		ch->quiet = true;
+	else if (order == ORDER_OPEN)
 		channel_opened(ch);
 	else if (order == ORDER_CLOSE)
 		channel_has_closed(ch);
-	else
+	else if (order != ORDER_THAW)
 		channel_modified(ch);
 	if (ch->state == CHANNEL_CLOSED)
 		ch->close_wanted = false;
@@ -445,6 +454,107 @@ static void channel_replied(struct loop_work *w)
 		channel_step(ch->device->primary);
 	offer_settle(ch);
 	connection_reset_step(bus);
+	freeze_step(bus);
+}
+
+/* ---- Saving and restoring -------------------------------------------------------------------- */
+
+void channel_save(struct vmbus_channel *ch, struct stream_out *out)
+{
+	const struct channel_request *req = &ch->request;
+	const u32 words[] = { ch->relid,        req->open_id,    req->gpadl,
+			      req->ring_offset, req->target_vp,  req->connection_id,
+			      req->event_flag,  req->message_vp, req->message_sint,
+			      ch->target,       ch->sint };
+	size_t mark;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+		stream_put_u32(out, words[i]);
+	stream_put_u8(out, ch->interrupt_page != NULL);
+	stream_put_u8(out, ch->monitor != NULL);
+	stream_put_u32(out, ch->in.index);
+	stream_put_u8(out, ch->in.broken);
+	stream_put_u32(out, ch->out.index);
+	stream_put_u8(out, ch->out.broken);
+	stream_put_u8(out, ch->out.waiting);
+	mark = stream_begin(out, VMBUS_SECTION_DEVICE);
+	ch->device->ops->save(ch, out);
+	stream_end(out, mark);
+}
+
+/* What channel_save() wrote behind the relid, up to the rings. */
+static int request_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	struct vmbus *bus = ch->bus;
+	bool flagged, monitored;
+
+	ch->request = (struct channel_request){ .reserved = ch->reserved };
+	ch->request.open_id = stream_get_u32(in);
+	ch->request.gpadl = stream_get_u32(in);
+	ch->request.ring_offset = stream_get_u32(in);
+	ch->request.target_vp = stream_get_u32(in);
+	ch->request.connection_id = stream_get_u32(in);
+	ch->request.event_flag = ch->event_flag = stream_get_u32(in);
+	ch->request.message_vp = stream_get_u32(in);
+	ch->request.message_sint = stream_get_u32(in);
+	ch->target = ch->order_target = stream_get_u32(in);
+	ch->sint = stream_get_u32(in);
+	flagged = stream_get_bool(in);
+	monitored = stream_get_bool(in);
+	if (in->bad || request_check(ch) || ch->sint < 1 || ch->sint > 15)
+		return -EINVAL;
+	if (ch->target != VMBUS_VP_NONE && ch->target >= bus->port->vp_count)
+		return -EINVAL;
+	if ((ch->target == VMBUS_VP_NONE) != (ch->request.target_vp == VMBUS_VP_NONE))
+		return -EINVAL;
+	ch->interrupt_page = flagged ? bus->interrupt_page : NULL;
+	ch->monitor = monitored ? monitor_word(ch) : NULL;
+	if (flagged != (ch->interrupt_page != NULL) || monitored != (ch->monitor != NULL) ||
+	    (flagged && ch->relid >= VMBUS_INTERRUPT_PAGE_RELIDS))
+		return -EINVAL;
+	return 0;
+}
+
+static int rings_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	u32 offset = ch->request.ring_offset, count;
+	u32 in_index = stream_get_u32(in);
+	bool in_broken = stream_get_bool(in);
+	u32 out_index = stream_get_u32(in);
+	bool out_broken = stream_get_bool(in), waiting = stream_get_bool(in);
+	u8 *const *page;
+
+	if (in->bad || rings_pin(ch, &page, &count) ||
+	    ring_restore_reader(&ch->in, page, offset, in_index) ||
+	    ring_restore_writer(&ch->out, page + offset, count - offset, out_index, waiting))
+		return -EINVAL;
+	ch->in.broken = in_broken;
+	ch->out.broken = out_broken;
+	return 0;
+}
+
+int channel_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	struct stream_in state;
+	int err = request_restore(ch, in);
+
+	if (!err)
+		err = rings_restore(ch, in);
+	state = stream_get_section(in, VMBUS_SECTION_DEVICE);
+	if (!err && state.bad)
+		err = -EINVAL;
+	if (!err)
+		err = signals_bind(ch);
+	if (!err) {
+		ch->loop = loop_of_vp(ch->bus, ch->target);
+		err = channel_io_restore(ch, &state);
+	}
+	if (err) {
+		channel_release(ch);
+		return err;
+	}
+	channel_set_state(ch, CHANNEL_OPEN);
+	return 0;
 }
 
 static void channel_subs(struct loop_work *w)

@@ -40,7 +40,7 @@ static void owe_interrupt(struct vmbus_channel *ch, bool owed)
 
 static void channel_run(struct vmbus_channel *ch)
 {
-	if (!ch->live || ch->detaching)
+	if (!ch->live || ch->detaching || ch->frozen)
 		return;
 	loop_timer_disarm(ch->loop, &ch->poll);
 	ring_wait_end(&ch->out);
@@ -186,7 +186,7 @@ static int channel_io_open(struct vmbus_channel *ch)
 
 void channel_io_close(struct vmbus_channel *ch)
 {
-	ch->live = ch->detaching = false;
+	ch->live = ch->detaching = ch->frozen = false;
 	channel_unlisten(ch);
 	ch->device->ops->close(ch);
 }
@@ -215,6 +215,55 @@ void channel_detached(struct vmbus_channel *ch)
 		return;
 	channel_unlisten(ch);
 	channel_reply(ch, 0);
+}
+
+void channel_frozen(struct vmbus_channel *ch)
+{
+	if (!ch->bus->ending)
+		channel_reply(ch, 0);
+}
+
+static void channel_io_freeze(struct vmbus_channel *ch)
+{
+	ch->frozen = true;
+	loop_unpost(ch->loop, &ch->again);
+	loop_timer_disarm(ch->loop, &ch->poll);
+	monitor_stop(ch);
+	if (ch->device->ops->freeze)
+		ch->device->ops->freeze(ch);
+	else
+		channel_frozen(ch);
+}
+
+/* What came meanwhile, signalled or not, is found by the run that follows. */
+static void channel_io_thaw(struct vmbus_channel *ch)
+{
+	ch->frozen = false;
+	monitor_start(ch);
+	if (ch->device->ops->thaw)
+		ch->device->ops->thaw(ch);
+	loop_post(ch->loop, &ch->again);
+}
+
+int channel_io_restore(struct vmbus_channel *ch, struct stream_in *state)
+{
+	int err;
+
+	if (!ch->device->ops->restore)
+		return -EINVAL;
+	ch->target_vp = ch->order_target;
+	err = channel_listen(ch);
+	if (err)
+		return err;
+	err = ch->device->ops->restore(ch, state);
+	if (!err && stream_done(state))
+		return 0;
+	/* A device that took its state in has to let go of it. */
+	if (!err)
+		ch->device->ops->close(ch);
+	ch->live = false;
+	channel_unlisten(ch);
+	return err ? err : -EINVAL;
 }
 
 void channel_offer_subs(struct vmbus_channel *ch, u16 subs)
@@ -249,6 +298,13 @@ static void channel_ordered(struct loop_work *w)
 		break;
 	case ORDER_ATTACH:
 		channel_reply(ch, channel_io_attach(ch));
+		break;
+	case ORDER_FREEZE:
+		channel_io_freeze(ch);
+		break;
+	case ORDER_THAW:
+		channel_io_thaw(ch);
+		channel_reply(ch, 0);
 		break;
 	}
 }

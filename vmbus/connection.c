@@ -31,7 +31,7 @@
 
 /* ---- Contact --------------------------------------------------------------------------------- */
 
-static bool version_supported(u32 version)
+bool connection_version_supported(u32 version)
 {
 	static const u32 versions[] = {
 		VMBUS_VERSION_WS2008,     VMBUS_VERSION_WIN7,       VMBUS_VERSION_WIN8,
@@ -44,6 +44,11 @@ static bool version_supported(u32 version)
 		if (versions[i] == version)
 			return true;
 	return false;
+}
+
+bool connection_features_supported(u32 version, u32 features)
+{
+	return !(features & ~(version < VMBUS_VERSION_V6_0 ? 0 : CONNECTION_FEATURES));
 }
 
 /* Takes from the message what its version says is there. */
@@ -118,7 +123,7 @@ static void contact_response(struct vmbus *bus, const struct contact *c, bool go
 static void contact_answer(struct vmbus *bus)
 {
 	const struct contact *c = &bus->contact;
-	bool good = contact_target(bus, c) && version_supported(c->version);
+	bool good = contact_target(bus, c) && connection_version_supported(c->version);
 	int err = good ? contact_pages(bus, c) : 0;
 	bool up = good && !err;
 

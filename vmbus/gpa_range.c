@@ -11,6 +11,15 @@ u8 *gpa_range_page(const struct gmem *mem, u64 pfn)
 	return gmem_range(mem, pfn << GUEST_PAGE_SHIFT, GUEST_PAGE_SIZE);
 }
 
+u64 gpa_range_pfn(const struct gmem *mem, const u8 *page)
+{
+	const struct gmem_region *r = mem->region;
+
+	while (page < r->host || page >= r->host + r->size)
+		r++;
+	return (r->gpa + (u64)(page - r->host)) >> GUEST_PAGE_SHIFT;
+}
+
 /* The pieces written so far. */
 struct pieces {
 	struct iovec *iov;

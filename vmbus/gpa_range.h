@@ -22,6 +22,9 @@ static inline u32 gpa_range_pages(u32 byte_offset, u32 byte_count)
 /* The host address of guest page pfn, or NULL where it is not RAM. */
 u8 *gpa_range_page(const struct gmem *mem, u64 pfn);
 
+/* Back from such an address to its page's number. */
+u64 gpa_range_pfn(const struct gmem *mem, const u8 *page);
+
 /*
  * Describes the count ranges packed in [ranges, ranges + size), one after the other, by at most
  * max pieces of guest RAM; pieces that touch are merged. The number of pieces, and all bytes

@@ -145,31 +145,26 @@ static void gpadl_append(struct vmbus *bus, struct gpadl *g, const u8 *bytes, u3
 	gpadl_created(bus, g->relid, g->id, VMBUS_STATUS_SUCCESS);
 }
 
-/* An empty GPADL as declared, in the list; or NULL and *status. */
-static struct gpadl *gpadl_new(struct vmbus *bus, const struct vmbus_msg_gpadl_header *msg,
-			       u32 *status)
+static bool gpadl_plausible(u32 ranges, u32 words)
 {
-	u32 words = msg->range_buflen / WORD_SIZE;
+	return ranges && ranges <= VMBUS_GPADL_RANGES_MAX && words > ranges;
+}
+
+/* An empty one in the list, or NULL: no room for it. */
+static struct gpadl *gpadl_add(struct vmbus *bus, u32 relid, u32 id, u32 ranges, u32 words)
+{
 	struct gpadl *g;
 
-	*status = VMBUS_STATUS_INVALID_PARAMETER;
-	if (!offer_find(bus, msg->child_relid) || relid_reserved(bus, msg->child_relid) ||
-	    gpadl_in_use(bus, msg->gpadl))
-		return NULL;
-	if (!msg->rangecount || msg->rangecount > VMBUS_GPADL_RANGES_MAX ||
-	    words <= msg->rangecount)
-		return NULL;
-	*status = VMBUS_STATUS_INSUFFICIENT_RESOURCES;
 	if (bus->gpadl_count == VMBUS_GPADLS_MAX ||
 	    words > VMBUS_GPADL_WORDS_MAX - bus->gpadl_words)
 		return NULL;
 	g = calloc(1, sizeof(*g) + (size_t)words * WORD_SIZE);
 	if (!g)
 		return NULL;
-	g->id = msg->gpadl;
-	g->relid = msg->child_relid;
+	g->id = id;
+	g->relid = relid;
 	g->words = words;
-	g->range_count = msg->rangecount;
+	g->range_count = ranges;
 	pthread_mutex_lock(&bus->gpadl_lock);
 	g->next = bus->gpadls;
 	bus->gpadls = g;
@@ -177,6 +172,22 @@ static struct gpadl *gpadl_new(struct vmbus *bus, const struct vmbus_msg_gpadl_h
 	bus->gpadl_words += words;
 	pthread_mutex_unlock(&bus->gpadl_lock);
 	return g;
+}
+
+/* An empty GPADL as declared, in the list; or NULL and *status. */
+static struct gpadl *gpadl_new(struct vmbus *bus, const struct vmbus_msg_gpadl_header *msg,
+			       u32 *status)
+{
+	u32 words = msg->range_buflen / WORD_SIZE;
+
+	*status = VMBUS_STATUS_INVALID_PARAMETER;
+	if (!offer_find(bus, msg->child_relid) || relid_reserved(bus, msg->child_relid) ||
+	    gpadl_in_use(bus, msg->gpadl))
+		return NULL;
+	if (!gpadl_plausible(msg->rangecount, words))
+		return NULL;
+	*status = VMBUS_STATUS_INSUFFICIENT_RESOURCES;
+	return gpadl_add(bus, msg->child_relid, msg->gpadl, msg->rangecount, words);
 }
 
 void gpadl_header(struct vmbus *bus, const void *bytes, u32 len)
@@ -257,6 +268,7 @@ void gpadl_sweep(struct loop_work *w)
 
 	gpadl_reap_all(bus);
 	connection_reset_step(bus);
+	freeze_step(bus);
 }
 
 void gpadl_teardown(struct vmbus *bus, const void *bytes, u32 len)
@@ -311,6 +323,141 @@ void gpadl_free_all(struct vmbus *bus)
 {
 	while (bus->gpadls)
 		gpadl_free(bus, bus->gpadls);
+}
+
+/* ---- Saving and restoring -------------------------------------------------------------------- */
+
+/* The words as the guest sent them: addresses are PFNs again. */
+static void words_save(const struct vmbus *bus, const struct gpadl *g, struct stream_out *out)
+{
+	const union gpadl_word *word = g->word, *end = g->word + g->received;
+
+	if (g->state == GPADL_ASSEMBLING) {
+		for (; word < end; word++)
+			stream_put_u64(out, word->raw);
+		return;
+	}
+	for (u32 i = 0; i < g->range_count; i++) {
+		u32 pages = gpa_range_pages(word->range.byte_offset, word->range.byte_count);
+
+		stream_put_u64(out, (word++)->raw);
+		for (; pages; pages--, word++)
+			stream_put_u64(out, gpa_range_pfn(bus->mem, word->page));
+	}
+	/* What the guest sent behind its last range. */
+	for (; word < end; word++)
+		stream_put_u64(out, word->raw);
+}
+
+void gpadl_save_all(struct vmbus *bus, struct stream_out *out)
+{
+	size_t at;
+	u32 count = 0;
+
+	gpadl_reap_all(bus);
+	at = out->len;
+	stream_put_u32(out, 0);
+	for (const struct gpadl *g = bus->gpadls; g; g = g->next) {
+		if (g->state == GPADL_DROPPED)
+			continue;
+		stream_put_u32(out, g->relid);
+		stream_put_u32(out, g->id);
+		stream_put_u8(out, g->state != GPADL_ASSEMBLING);
+		stream_put_u32(out, g->range_count);
+		stream_put_u32(out, g->words);
+		stream_put_u32(out, g->received);
+		words_save(bus, g, out);
+		count++;
+	}
+	stream_patch_u32(out, at, count);
+}
+
+void gpadl_save_teardowns(const struct vmbus *bus, struct stream_out *out)
+{
+	size_t at = out->len;
+	u32 count = 0;
+
+	stream_put_u32(out, 0);
+	for (const struct gpadl *g = bus->gpadls; g; g = g->next) {
+		if (g->state != GPADL_TEARDOWN)
+			continue;
+		stream_put_u32(out, g->relid);
+		stream_put_u32(out, g->id);
+		count++;
+	}
+	stream_patch_u32(out, at, count);
+}
+
+/* Could the guest have made it? */
+static bool gpadl_restorable(const struct vmbus *bus, u32 relid, u32 id)
+{
+	bool reserved = relid_reserved(bus, relid);
+
+	if (!offer_find(bus, relid) || (bus->state != CONNECTION_UP && !reserved))
+		return false;
+	return !gpadl_find(bus, relid, id) && (reserved || !gpadl_in_use(bus, id));
+}
+
+static int gpadl_restore(struct vmbus *bus, struct stream_in *in)
+{
+	u32 relid = stream_get_u32(in), id = stream_get_u32(in);
+	bool complete = stream_get_bool(in);
+	u32 ranges = stream_get_u32(in), words = stream_get_u32(in), received = stream_get_u32(in);
+	struct gpadl *g;
+
+	if (in->bad || !gpadl_plausible(ranges, words) || received > words ||
+	    complete != (received == words) || received > in->left / WORD_SIZE ||
+	    !gpadl_restorable(bus, relid, id) || (!complete && relid_reserved(bus, relid)))
+		return -EINVAL;
+	if (words > UINT16_MAX / WORD_SIZE)
+		return -EINVAL;
+	g = gpadl_add(bus, relid, id, ranges, words);
+	if (!g)
+		return -ENOMEM;
+	for (; g->received < received; g->received++)
+		g->word[g->received].raw = stream_get_u64(in);
+	if (!complete)
+		return 0;
+	if (gpadl_resolve(bus, g))
+		return -EINVAL;
+	g->state = GPADL_READY;
+	return 0;
+}
+
+/* New ones are put in front: to keep their order the list is turned round. */
+static void gpadls_reverse(struct vmbus *bus)
+{
+	struct gpadl *g = bus->gpadls, *next;
+
+	for (bus->gpadls = NULL; g; g = next) {
+		next = g->next;
+		g->next = bus->gpadls;
+		bus->gpadls = g;
+	}
+}
+
+int gpadl_restore_all(struct vmbus *bus, struct stream_in *in)
+{
+	u32 count = stream_get_u32(in);
+	int err = count > VMBUS_GPADLS_MAX ? -EINVAL : 0;
+
+	for (; !err && count; count--)
+		err = gpadl_restore(bus, in);
+	gpadls_reverse(bus);
+	return err;
+}
+
+int gpadl_restore_teardowns(struct vmbus *bus, struct stream_in *in)
+{
+	for (u32 count = stream_get_u32(in); count; count--) {
+		u32 relid = stream_get_u32(in), id = stream_get_u32(in);
+		struct gpadl *g = in->bad ? NULL : gpadl_find(bus, relid, id);
+
+		if (!g || !g->pins || relid_reserved(bus, relid))
+			return -EINVAL;
+		g->state = GPADL_TEARDOWN;
+	}
+	return 0;
 }
 
 /* ---- Using one ------------------------------------------------------------------------------- */

@@ -133,8 +133,8 @@ void message_process(struct vmbus *bus)
 	struct inbox_message m;
 
 	for (u32 n = 0; n < VMBUS_INBOX_MAX; n++) {
-		/* A reset and a full queue both end in another call. */
-		if (bus->state == CONNECTION_RESETTING || !message_room(bus))
+		/* A reset, a freeze and a full queue all end in another call. */
+		if (bus->state == CONNECTION_RESETTING || bus->freezing || !message_room(bus))
 			return;
 		if (!vmbus_inbox_take(bus, &m))
 			return;

@@ -118,7 +118,7 @@ void offer_try(struct vmbus_channel *ch)
 		offer_send(ch);
 }
 
-static void offer_try_all(struct vmbus *bus)
+void offer_try_all(struct vmbus *bus)
 {
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
 		if (bus->channel[i])
@@ -227,7 +227,8 @@ static int device_check(const struct vmbus *bus, const struct vmbus_device *dev)
 	u32 slots = 0;
 
 	if (dev->ops->packet_max < sizeof(struct ring_descriptor) ||
-	    dev->ops->packet_max > VMBUS_PACKET_MAX || !dev->ops->detach != !dev->ops->attach)
+	    dev->ops->packet_max > VMBUS_PACKET_MAX || !dev->ops->detach != !dev->ops->attach ||
+	    !dev->ops->save != !dev->ops->restore)
 		return -EINVAL;
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		const struct vmbus_channel *other = bus->channel[i];
@@ -252,22 +253,35 @@ static void plug_init(struct vmbus_device *dev, struct vmbus *bus)
 		dev->plug.run = plug_run;
 }
 
-/* Gives ch the lowest free relid. */
-static void channel_place(struct vmbus_channel *ch, struct vmbus *bus, struct vmbus_device *dev,
-			  u16 index)
+void offer_place(struct vmbus_channel *ch)
 {
+	struct vmbus *bus = ch->bus;
 	u32 slot = 0;
 
 	while (bus->channel[slot])
 		slot++;
 	bus->channel[slot] = ch;
-	ch->bus = bus;
-	ch->device = dev;
-	ch->sub_index = index;
 	ch->relid = slot + 1;
-	ch->monitor_id = dev->monitor_us ? monitor_take(bus) : VMBUS_MONITOR_NONE;
-	channel_init(ch);
-	channel_io_init(ch);
+	ch->monitor_id = ch->device->monitor_us ? monitor_take(bus) : VMBUS_MONITOR_NONE;
+}
+
+int offer_make(struct vmbus *bus, struct vmbus_device *dev)
+{
+	dev->channel = calloc(1u + dev->sub_channels_max, sizeof(*dev->channel));
+	if (!dev->channel)
+		return -ENOMEM;
+	for (u32 i = 0; i <= dev->sub_channels_max; i++) {
+		struct vmbus_channel *ch = &dev->channel[i];
+
+		ch->bus = bus;
+		ch->device = dev;
+		ch->sub_index = (u16)i;
+		channel_init(ch);
+		channel_io_init(ch);
+	}
+	plug_init(dev, bus);
+	dev->primary = dev->channel;
+	return 0;
 }
 
 int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev)
@@ -280,15 +294,12 @@ int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev)
 		return 0;
 	}
 	err = device_check(bus, dev);
+	if (!err)
+		err = offer_make(bus, dev);
 	if (err)
 		return err;
-	dev->channel = calloc(1u + dev->sub_channels_max, sizeof(*dev->channel));
-	if (!dev->channel)
-		return -ENOMEM;
 	for (u32 i = 0; i <= dev->sub_channels_max; i++)
-		channel_place(&dev->channel[i], bus, dev, (u16)i);
-	plug_init(dev, bus);
-	dev->primary = dev->channel;
+		offer_place(&dev->channel[i]);
 	dev->primary->wanted = true;
 	offer_try(dev->primary);
 	return 0;
@@ -327,6 +338,8 @@ static void plug_run(struct loop_work *w)
 	struct vmbus_device *dev = container_of(w, struct vmbus_device, plug);
 	int err;
 
+	if (freeze_holds(dev))
+		return;
 	if (atomic_load(&dev->plug_wanted)) {
 		err = vmbus_offer(dev->bus, dev);
 		if (dev->plugged)

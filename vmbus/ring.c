@@ -110,6 +110,25 @@ int ring_init_writer(struct ring *r, u8 *const *page, u32 page_count)
 	return 0;
 }
 
+int ring_restore_reader(struct ring *r, u8 *const *page, u32 page_count, u32 index)
+{
+	int err = ring_map(r, page, page_count);
+
+	/* Nothing known of is left to read: it looks at the header. */
+	return err ? err : ring_start(r, index, index);
+}
+
+int ring_restore_writer(struct ring *r, u8 *const *page, u32 page_count, u32 index, bool waiting)
+{
+	int err = ring_map(r, page, page_count);
+
+	if (err)
+		return err;
+	r->waiting = waiting;
+	/* No room known of is left: it looks at the header. */
+	return ring_start(r, index, index_valid(r, index) ? index_add(r, index, RING_ALIGN) : 0);
+}
+
 /* The longest piece of data memory at index, at most len bytes, that is contiguous. */
 static u8 *ring_piece(const struct ring *r, u32 index, u32 len, u32 *piece)
 {

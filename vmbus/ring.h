@@ -39,6 +39,13 @@ int ring_init_reader(struct ring *r, u8 *const *page, u32 page_count);
 /* The same; says in the header that we use pending_send_sz. */
 int ring_init_writer(struct ring *r, u8 *const *page, u32 page_count);
 
+/*
+ * The same two for a ring that was in use: go on from index, whatever the header says by now, and
+ * write nothing to it. waiting: pending_send_sz is set there. 0, or -EINVAL.
+ */
+int ring_restore_reader(struct ring *r, u8 *const *page, u32 page_count, u32 index);
+int ring_restore_writer(struct ring *r, u8 *const *page, u32 page_count, u32 index, bool waiting);
+
 /* ---- Reader ---------------------------------------------------------------------------------- */
 
 /*

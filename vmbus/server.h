@@ -17,6 +17,8 @@
  *	channel_io.c  an open channel on its I/O loop: runs, orders, packets
  *	outq.c        messages to the guest
  *	trace.c       events for those who watch: the table is trace.h
+ *	freeze.c      the bus stands still
+ *	save.c, restore.c  ... and is written down, and taken in by another host (save.h)
  *	ring.c, gpa_range.c  pure codecs
  */
 #ifndef VMBUS_SERVER_H
@@ -87,6 +89,8 @@ enum channel_order {
 	ORDER_MODIFY, /* the interrupt moves */
 	ORDER_DETACH, /* the channel leaves its loop ... */
 	ORDER_ATTACH, /* ... and comes to another */
+	ORDER_FREEZE, /* nothing moves ... */
+	ORDER_THAW, /* ... and goes on */
 };
 
 /* What OPEN_CHANNEL or OPEN_RESERVED_CHANNEL asked for. */
@@ -113,6 +117,7 @@ struct vmbus_channel {
 	bool rescinded; /* ... and has been told that it goes */
 	bool released; /* the guest has let go of it by itself: offered again in the next connection */
 	bool reserved; /* open across connections */
+	bool quiet; /* frozen: nothing may be ordered but ORDER_THAW */
 	bool close_wanted;
 	bool modify_wanted; /* to target_wanted */
 	bool reopen_wanted; /* with `reopen`, which came while it was closing */
@@ -144,6 +149,7 @@ struct vmbus_channel {
 	u32 target_vp;
 	bool live; /* between open and close: rings may be used */
 	bool detaching; /* about to leave the loop: nothing new is received */
+	bool frozen; /* the same, between ORDER_FREEZE and ORDER_THAW */
 	bool drained; /* the device has seen the in ring empty */
 	bool interrupt; /* owed to the guest in the flush phase */
 	bool reply_due; /* also sent there, so that it is the last use of the rings */
@@ -185,6 +191,13 @@ struct vmbus {
 	unsigned io_count;
 
 	bool ending; /* vmbus_fini(): the loops run no more, nothing may be left with them */
+
+	/* vmbus_freeze(); the control loop's. */
+	bool freezing; /* messages are not looked at */
+	bool frozen; /* ... and nothing moves */
+	void (*on_frozen)(void *ctx);
+	void *on_frozen_ctx;
+	struct vmbus_device *plugs; /* vmbus_plug() and vmbus_unplug() that wait for vmbus_thaw() */
 
 	/* Any thread, under the lock. */
 	pthread_mutex_t inbox_lock;
@@ -298,6 +311,18 @@ void monitor_stop(struct vmbus_channel *ch);
 /* The timer fired: arms it again. True: the guest has signalled. I/O loop. */
 bool monitor_fire(struct vmbus_channel *ch);
 
+/* restore.c: frees dev where restoring made it. */
+void restore_device_gone(struct vmbus_device *dev);
+
+/* Versions and features there are. */
+bool connection_version_supported(u32 version);
+bool connection_features_supported(u32 version, u32 features);
+
+/* freeze.c: something has settled: goes on with a freeze that waited for it. Control loop. */
+void freeze_step(struct vmbus *bus);
+/* Keeps dev's plug for later where the bus stands still. */
+bool freeze_holds(struct vmbus_device *dev);
+
 /* offer.c: the channel the guest calls relid, or NULL. Control loop. */
 struct vmbus_channel *offer_find(const struct vmbus *bus, u32 relid);
 /* Offers ch if it is wanted, not known, and nothing stands in the way. */
@@ -308,6 +333,11 @@ void offer_retract(struct vmbus_channel *ch);
 void offer_settle(struct vmbus_channel *ch);
 /* The connection has ended: no guest knows any channel, but reserved ones. */
 void offer_forget_all(struct vmbus *bus);
+void offer_try_all(struct vmbus *bus);
+/* Makes dev's channels, without relids. 0 or -ENOMEM. */
+int offer_make(struct vmbus *bus, struct vmbus_device *dev);
+/* Gives ch the lowest free relid, and a monitor id. */
+void offer_place(struct vmbus_channel *ch);
 /* Frees a device's channels, whatever they are. */
 void offer_free(struct vmbus_device *dev);
 
@@ -332,6 +362,13 @@ void gpadl_drop(struct vmbus *bus, u32 relid);
 bool gpadl_drop_all(struct vmbus *bus);
 /* Frees every GPADL, pinned or not: the end of the bus. */
 void gpadl_free_all(struct vmbus *bus);
+/* All of them, but what nobody waits for; then those that wait for their last pin. Control loop. */
+void gpadl_save_all(struct vmbus *bus, struct stream_out *out);
+void gpadl_save_teardowns(const struct vmbus *bus, struct stream_out *out);
+/* Takes them in; the offers are there. 0, -EINVAL or -ENOMEM. Before loops run. */
+int gpadl_restore_all(struct vmbus *bus, struct stream_in *in);
+/* ... the channels, and with them the pins, too. */
+int gpadl_restore_teardowns(struct vmbus *bus, struct stream_in *in);
 
 /* channel.c: makes ch's control part. */
 void channel_init(struct vmbus_channel *ch);
@@ -344,8 +381,15 @@ bool channel_idle(const struct vmbus_channel *ch);
 /* Gives up what an open channel holds; the I/O loop is done with it. */
 void channel_release(struct vmbus_channel *ch);
 
+/* What an open and frozen channel has, apart from what the guest's RAM has. Control loop. */
+void channel_save(struct vmbus_channel *ch, struct stream_out *out);
+/* Opens ch as it was saved. 0, -EINVAL or -errno: ch is closed. Before loops run. */
+int channel_restore(struct vmbus_channel *ch, struct stream_in *in);
+
 /* channel_io.c: makes ch's I/O part. */
 void channel_io_init(struct vmbus_channel *ch);
+/* The I/O loop's part of opening a channel as it was saved. Before loops run. */
+int channel_io_restore(struct vmbus_channel *ch, struct stream_in *state);
 /* The I/O loop's part of closing. */
 void channel_io_close(struct vmbus_channel *ch);
 

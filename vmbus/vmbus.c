@@ -79,6 +79,8 @@ static void slot_freed(struct loop_work *w)
 {
 	struct vmbus *bus = container_of(w, struct vmbus, slot_work);
 
+	if (bus->frozen)
+		return;
 	outq_flush(&bus->outq, bus->port);
 	/* Messages that found no room for their answers may go on. */
 	message_process(bus);
@@ -180,6 +182,7 @@ static void device_end(struct vmbus_device *dev)
 	for (u32 i = dev->sub_channels_max + 1u; i-- > 0;)
 		channel_end(&dev->channel[i]);
 	offer_free(dev);
+	restore_device_gone(dev);
 }
 
 void vmbus_fini(struct vmbus *bus)

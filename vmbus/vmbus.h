@@ -20,6 +20,7 @@
 
 #include "base/guid.h"
 #include "base/loop.h"
+#include "base/stream.h"
 #include "base/types.h"
 #include "vmbus/gpa_range.h"
 #include "vmbus/port.h"
@@ -58,6 +59,22 @@ struct vmbus_device_ops {
 	 */
 	void (*detach)(struct vmbus_channel *ch);
 	void (*attach)(struct vmbus_channel *ch);
+	/*
+	 * Saving, see save.h. The bus is to stand still: receive no more, call channel_frozen() once
+	 * nothing of ch is under way that save() does not write down, and do not send after that. A
+	 * device may drain (wait for its requests; room in the ring does not come) or carry them.
+	 * Then thaw() and ready() after it; or close(). NULL: there never is anything.
+	 */
+	void (*freeze)(struct vmbus_channel *ch);
+	void (*thaw)(struct vmbus_channel *ch);
+	/*
+	 * Both, or neither: ch cannot be saved while it is open. save: writes down what the device
+	 * has of a frozen channel; control loop. restore: in the place of open(), takes it in, and is
+	 * followed by ready(); neither receives nor sends; main thread, before loops run. The bytes
+	 * are not trusted: 0, -EINVAL where they are not such a device's, or -errno.
+	 */
+	void (*save)(struct vmbus_channel *ch, struct stream_out *out);
+	int (*restore)(struct vmbus_channel *ch, struct stream_in *in);
 };
 
 /* One device on the bus. The owner sets the first part, zeroes the rest and keeps it in place. */
@@ -87,6 +104,8 @@ struct vmbus_device {
 	struct vmbus_channel *channel; /* the primary one, then sub_channels_max sub-channels */
 	struct loop_work plug;
 	_Atomic bool plug_wanted;
+	struct vmbus_device *plug_next; /* on bus->plugs */
+	bool plug_waits; /* ... */
 };
 
 /* Longest packet a device may ask for in packet_max. */
@@ -142,6 +161,9 @@ void channel_closed(struct vmbus_channel *ch);
 
 /* The answer to ops->detach. Touch ch no more until attach() or close(). */
 void channel_detached(struct vmbus_channel *ch);
+
+/* The answer to ops->freeze. Touch neither ch nor guest memory until thaw() or close(). */
+void channel_frozen(struct vmbus_channel *ch);
 
 /*
  * Offers the sub-channels 1..count of the device, whose primary channel ch is; behind what has been

@@ -48,7 +48,7 @@ struct message {
 	struct target to;
 	bool kept; /* what follows waits for the slot */
 	u32 type, size;
-	u8 payload[SYNIC_MESSAGE_PAYLOAD_MAX];
+	u8 payload[HV_MESSAGE_PAYLOAD_MAX];
 };
 
 struct synic_test_port {
@@ -79,7 +79,7 @@ static u16 message_post(struct synic_test_port *t, struct message *m, u32 type, 
 	if (m->kept)
 		return HV_STATUS_INSUFFICIENT_BUFFERS;
 	m->type = type;
-	m->size = MIN(size, SYNIC_MESSAGE_PAYLOAD_MAX);
+	m->size = MIN(size, HV_MESSAGE_PAYLOAD_MAX);
 	memcpy(m->payload, payload, m->size);
 	return message_send(t, m) ? HV_STATUS_INVALID_HYPERCALL_INPUT : HV_STATUS_SUCCESS;
 }
@@ -192,7 +192,7 @@ static void port_write(void *ctx, u64 offset, const void *data, unsigned len)
 	vp = (u8)(value >> 8);
 	control = (u8)(value >> 16);
 	id = (u8)(value >> 24);
-	if (vp >= t->vp_count || sint >= SYNIC_SINTS)
+	if (vp >= t->vp_count || sint >= HV_SINTS)
 		return;
 	pthread_mutex_lock(&t->lock);
 	run(t, control, id, vp, sint);
@@ -230,7 +230,7 @@ int synic_test_port_add_vp(struct synic_test_port *t, u32 vp_index)
 
 	if (vp_index >= LAYOUT_CPUS_MAX)
 		return -EINVAL;
-	for (u32 sint = 0; sint < SYNIC_SINTS && !err; sint++)
+	for (u32 sint = 0; sint < HV_SINTS && !err; sint++)
 		err = synic_prepare(t->hv, vp_index, sint);
 	if (!err)
 		t->vp_count = MAX(t->vp_count, vp_index + 1);

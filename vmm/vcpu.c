@@ -112,6 +112,7 @@ void vcpu_describe(struct vcpu *vcpu, char *text, size_t size)
 				(unsigned long long)regs.rip, sregs.cs.dpl,
 				regs.rflags & 0x200 ? "on" : "off",
 				mp.mp_state == KVM_MP_STATE_HALTED ? ", halted" : "");
+	used = MIN(used, size);
 	used += describe_vectors(&apic, LAPIC_IRR, text + used, size - used);
 	used += (size_t)snprintf(text + used, size - used, ", in service");
 	if (used < size)

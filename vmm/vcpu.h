@@ -84,7 +84,8 @@ u64 vcpu_clock(void);
 
 /*
  * Describes in one line where a stopped vCPU stands: RIP, privilege, interrupt flag, whether it
- * halted, and the vectors its APIC requests (IRR) and serves (ISR). For people; after vcpu_stop().
+ * halted, and the vectors its APIC requests (IRR) and serves (ISR). For people; what does not fit is
+ * cut off. After vcpu_stop().
  */
 void vcpu_describe(struct vcpu *vcpu, char *text, size_t size);
 

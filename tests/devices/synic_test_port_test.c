@@ -179,7 +179,7 @@ static void nonsense_is_ignored(void **state)
 	r.write(r.ctx, 2, &create, 4);
 	tell(0x10, MESSAGE, FAKE_VPS, SINT);
 	tell(0x10, MESSAGE, 0xff, SINT);
-	tell(0x10, MESSAGE, 0, SYNIC_SINTS);
+	tell(0x10, MESSAGE, 0, HV_SINTS);
 	tell(0x10, EVENT, 0, 0xff);
 	assert_int_equal(post(0x10, "x"), HV_STATUS_INVALID_CONNECTION_ID);
 	for (unsigned control = 0; control < 256; control++)

@@ -18,7 +18,8 @@
  *	   `flags`; PENDING: it writes EOM
  *	5. EOM asks whether somebody noted that he waits, and tells him to try again
  *
- * Either 3 sees the guest's NONE or 4 sees the host's PENDING: both orders cannot fail at once.
+ * Either 3 sees the guest's NONE or 4 sees the host's PENDING: both orders cannot fail at once. A
+ * message that comes while another one waits is PENDING from the start.
  * A slot has one writer at a time (the VP's lock). A hostile guest only loses its own messages.
  */
 #include "hyperv/apic.h"
@@ -54,44 +55,53 @@ void synic_vp_fini(struct hyperv_vp *vp)
 
 /* ---- What the guest sets up ------------------------------------------------------------------- */
 
-/* The page a SIMP or SIEFP value asks for; *ok false where it is not RAM. */
-static void *page_place(struct overlay *o, const struct gmem *mem, u64 value, bool *ok)
+/* Puts o where a SIMP or SIEFP value, which is valid, asks for it. */
+static void page_place(struct overlay *o, const struct gmem *mem, u64 value)
 {
-	void *page = NULL;
-
-	if (value & HV_MSR_PAGE_ENABLE) {
-		page = overlay_place(o, mem, value & HV_MSR_PAGE_GPA);
-		*ok = page != NULL;
-	} else {
+	if (value & HV_MSR_PAGE_ENABLE)
+		overlay_place(o, mem, value & HV_MSR_PAGE_GPA);
+	else
 		overlay_remove(o);
-	}
-	return page;
+}
+
+/* That page, NULL: off. */
+static void *page_of(const struct gmem *mem, u64 value)
+{
+	return value & HV_MSR_PAGE_ENABLE ? gmem_range(mem, value & HV_MSR_PAGE_GPA, HV_PAGE_SIZE)
+					  : NULL;
 }
 
 static bool page_valid(const struct gmem *mem, u64 value)
 {
-	return !(value & HV_MSR_PAGE_ENABLE) ||
-	       gmem_range(mem, value & HV_MSR_PAGE_GPA, HV_PAGE_SIZE);
+	return !(value & HV_MSR_PAGE_ENABLE) || page_of(mem, value);
 }
 
+/*
+ * Nobody shall write to a page that is the guest's own again: messages come under the lock, and
+ * whoever sets a flag from here on does not find the page.
+ */
 bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
 {
 	const struct gmem *mem = vp->hv->mem;
-	bool on = scontrol & HV_SCONTROL_ENABLE, ok = true;
-	struct hv_message_page *messages;
-	struct hv_event_page *events;
+	bool on = scontrol & HV_SCONTROL_ENABLE;
+	struct hv_message_page *messages = on ? page_of(mem, simp) : NULL;
+	struct hv_event_page *events = on ? page_of(mem, siefp) : NULL;
 
 	if (!page_valid(mem, simp) || !page_valid(mem, siefp))
 		return false;
-	messages = page_place(&vp->message_overlay, mem, simp, &ok);
-	events = page_place(&vp->event_overlay, mem, siefp, &ok);
-	atomic_store_explicit(&vp->messages, on ? messages : NULL, memory_order_release);
-	atomic_store_explicit(&vp->events, on ? events : NULL, memory_order_release);
+	pthread_mutex_lock(&vp->lock);
+	if (atomic_load(&vp->events) != events)
+		atomic_store(&vp->events, NULL);
+	page_place(&vp->message_overlay, mem, simp);
+	page_place(&vp->event_overlay, mem, siefp);
+	atomic_store_explicit(&vp->messages, messages, memory_order_release);
+	atomic_store_explicit(&vp->events, events, memory_order_release);
 	vp->scontrol = scontrol;
 	vp->simp = simp;
 	vp->siefp = siefp;
+	pthread_mutex_unlock(&vp->lock);
 	vcpu_attend(vp->vcpu); /* a timer's message may wait for this */
-	return ok;
+	return true;
 }
 
 bool synic_sint_valid(u64 value)
@@ -200,10 +210,16 @@ static bool slot_full(struct synic_sint *s, struct hv_message *slot)
 	return __atomic_load_n(&slot->type, __ATOMIC_SEQ_CST) != HV_MESSAGE_NONE;
 }
 
-static void slot_fill(struct hv_message *slot, u32 type, const void *payload, u32 len)
+/*
+ * Step 2's PENDING is carried over: between the guest's NONE and its look at the flags another
+ * message may have come first, and the one that waits would be forgotten.
+ */
+static void slot_fill(const struct synic_sint *s, struct hv_message *slot, u32 type,
+		      const void *payload, u32 len)
 {
 	slot->payload_size = (u8)len;
-	__atomic_store_n(&slot->flags, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->flags, atomic_load(&s->waiting) ? HV_MESSAGE_PENDING : 0,
+			 __ATOMIC_RELAXED);
 	slot->reserved = 0;
 	slot->sender = 0;
 	if (len)
@@ -220,7 +236,7 @@ static int post(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u
 		return -ENODEV;
 	if (slot_full(&vp->sint[sint], &page->slot[sint]))
 		return -EAGAIN;
-	slot_fill(&page->slot[sint], type, payload, len);
+	slot_fill(&vp->sint[sint], &page->slot[sint], type, payload, len);
 	return 0;
 }
 

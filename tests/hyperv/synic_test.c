@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -142,6 +143,56 @@ static void a_full_slot_is_waited_for(void **state)
 	assert_int_equal(post(f, "two"), 0);
 	assert_int_equal(m->flags, 0);
 	assert_memory_equal(m->payload, "two", 3);
+}
+
+/*
+ * The guest has emptied the slot and not looked at the flags yet when another writer's message fills
+ * it: what waits must not be forgotten.
+ */
+static void a_message_that_comes_first_says_that_another_waits(void **state)
+{
+	struct fake *f = *state;
+	struct hv_message *m = slot_of(f, SINT);
+
+	enable(f, 0);
+	assert_int_equal(post(f, "one"), 0);
+	assert_true(synic_write_sint(&f->hv.vp[0], SINT, 0x40));
+	assert_int_equal(synic_post_own(&f->hv.vp[0], SINT, 1, "waits", 5), -EAGAIN);
+	m->type = HV_MESSAGE_NONE;
+	assert_int_equal(post(f, "two"), 0);
+	assert_int_equal(m->flags, HV_MESSAGE_PENDING);
+	m->type = HV_MESSAGE_NONE;
+	synic_end_of_message(&f->hv.vp[0]);
+	assert_int_equal(freed.calls, 1);
+	assert_int_equal(post(f, "three"), 0);
+	assert_int_equal(m->flags, 0);
+}
+
+static void *switch_off(void *vp)
+{
+	synic_set_pages(vp, 0, 0, 0);
+	return NULL;
+}
+
+/* Who is about to write a message holds the lock: the guest gets no page back before. */
+static void a_page_goes_after_the_message_under_way(void **state)
+{
+	struct fake *f = *state;
+	struct hyperv_vp *vp = &f->hv.vp[0];
+	const u8 *page = gmem_range(&f->mem, SIMP, HV_PAGE_SIZE);
+	pthread_t guest;
+
+	memset(gmem_range(&f->mem, SIMP, HV_PAGE_SIZE), 0x5a, HV_PAGE_SIZE);
+	enable(f, 0);
+	pthread_mutex_lock(&vp->lock);
+	assert_int_equal(pthread_create(&guest, NULL, switch_off, vp), 0);
+	usleep(20000);
+	assert_non_null(atomic_load(&vp->messages));
+	assert_int_equal(page[0], 0);
+	pthread_mutex_unlock(&vp->lock);
+	pthread_join(guest, NULL);
+	assert_null(atomic_load(&vp->messages));
+	assert_int_equal(page[0], 0x5a);
 }
 
 static void a_flag_raises_once(void **state)
@@ -312,6 +363,8 @@ int main(void)
 		TEST(arguments_are_checked),
 		TEST(a_message_arrives_whole),
 		TEST(a_full_slot_is_waited_for),
+		TEST(a_message_that_comes_first_says_that_another_waits),
+		TEST(a_page_goes_after_the_message_under_way),
 		TEST(a_flag_raises_once),
 		TEST(other_sints_are_prepared_by_their_first_message),
 		TEST(pages_cover_and_uncover),

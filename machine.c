@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 
 /* Says why in m->error and passes err on. */
 int machine_fail(struct machine *m, int err, const char *fmt, ...)
@@ -41,7 +42,7 @@ static int vcpu_begin(void *ctx, struct vcpu *vcpu)
 	struct gate *g = &m->gate;
 	int err = sandbox_thread(m->config->sandbox, SANDBOX_VCPU);
 
-	(void)vcpu;
+	trace_thread("vp", (int)vcpu->index);
 	pthread_mutex_lock(&g->lock);
 	g->waiting++;
 	if (err)
@@ -53,10 +54,12 @@ static int vcpu_begin(void *ctx, struct vcpu *vcpu)
 	return err;
 }
 
+/* Of one I/O thread after the other. */
 static int io_begin(void *ctx)
 {
 	struct machine *m = ctx;
 
+	trace_thread("io", (int)m->io_begun++);
 	return sandbox_thread(m->config->sandbox, SANDBOX_IO);
 }
 
@@ -404,6 +407,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	m->files = files;
 	m->outcome = outcome;
 	prctl(PR_SET_NAME, config->name);
+	trace_thread("main", -1);
 	pthread_mutex_init(&m->gate.lock, NULL);
 	pthread_cond_init(&m->gate.changed, NULL);
 

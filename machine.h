@@ -23,6 +23,16 @@ enum outcome_reason {
 	OUTCOME_SIGNAL,
 };
 
+/* What a channel that the guest opened has carried, as struct vmbus_channel_status has it. */
+struct outcome_channel {
+	char device[16];
+	u32 relid, sub_index;
+	u64 packets_in, bytes_in, packets_out, bytes_out;
+	u64 signals, interrupts, throttled;
+};
+
+#define OUTCOME_CHANNELS_MAX 64u
+
 /* Written by the machine's process, read by the supervisor, in memory both share. */
 struct outcome {
 	enum outcome_reason reason;
@@ -33,6 +43,8 @@ struct outcome {
 	bool vmbus_contacted;
 	u32 vmbus_version; /* 0x00050003 for 5.3; 0: none */
 	char hyperv[8]; /* the back end's name */
+	struct outcome_channel channel[OUTCOME_CHANNELS_MAX]; /* the first ones, by relid */
+	unsigned channel_count;
 };
 
 struct machine_files {

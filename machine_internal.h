@@ -50,6 +50,7 @@ struct machine {
 	struct vmbus *bus;
 	struct io_thread *io;
 	struct loop **io_loop;
+	unsigned io_begun; /* I/O threads started so far */
 
 	struct storvsp *storvsp;
 	struct nic *nic[CONFIG_NICS_MAX]; /* their netvsp owns them */

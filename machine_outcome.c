@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "vmm/kvm.h"
 
 void machine_tell(struct outcome *o, enum outcome_reason reason, int status, const char *fmt, ...)
@@ -107,14 +109,56 @@ static void log_vcpus(struct machine *m)
 	}
 }
 
+static void tell_channel(struct outcome *o, const struct vmbus_channel_status *st)
+{
+	struct outcome_channel *ch = &o->channel[o->channel_count++];
+
+	*ch = (struct outcome_channel){ .relid = st->relid,
+					.sub_index = st->sub_index,
+					.packets_in = st->packets_in,
+					.bytes_in = st->bytes_in,
+					.packets_out = st->packets_out,
+					.bytes_out = st->bytes_out,
+					.signals = st->signals,
+					.interrupts = st->interrupts,
+					.throttled = st->throttled };
+	snprintf(ch->device, sizeof(ch->device), "%s", st->device);
+	log_info("channel %u (%s.%u): %llu packets (%llu bytes) in, %llu (%llu) out, %llu signals, "
+		 "%llu interrupts, throttled %llu times",
+		 ch->relid, ch->device, ch->sub_index, (unsigned long long)ch->packets_in,
+		 (unsigned long long)ch->bytes_in, (unsigned long long)ch->packets_out,
+		 (unsigned long long)ch->bytes_out, (unsigned long long)ch->signals,
+		 (unsigned long long)ch->interrupts, (unsigned long long)ch->throttled);
+}
+
+/* The channels that are, or have been, of use to the guest. */
+static void tell_channels(struct machine *m)
+{
+	unsigned count = vmbus_channels(m->bus, NULL, 0);
+	struct vmbus_channel_status *list = calloc(count + 1, sizeof(*list));
+
+	if (list)
+		count = vmbus_channels(m->bus, list, count);
+	for (unsigned i = 0; list && i < count; i++)
+		if ((list[i].open || list[i].signals || list[i].packets_out) &&
+		    m->outcome->channel_count < OUTCOME_CHANNELS_MAX)
+			tell_channel(m->outcome, &list[i]);
+	free(list);
+}
+
 void machine_tell_outcome(struct machine *m)
 {
 	struct vmbus_status bus = { 0 };
 
-	if (m->bus)
+	if (m->bus) {
 		vmbus_status(m->bus, &bus);
+		tell_channels(m);
+	}
 	m->outcome->vmbus_contacted = bus.contacted;
 	m->outcome->vmbus_version = bus.version;
+	if (trace_lost())
+		log_warn("--trace: the last %llu lines were lost: nobody took them in time",
+			 (unsigned long long)trace_lost());
 	if (m->guest_ended)
 		tell_end(m);
 	else if (m->keys.quit)

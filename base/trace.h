@@ -26,13 +26,14 @@ struct trace_event {
 };
 
 /*
- * list: names or globs (fnmatch(3)) with commas between them, up to its end or a colon. 0; -EINVAL
- * where one of them is no event's, and the sentence that names it and all there are in error.
+ * list: names, in which * and ? stand for any letters and any one, with commas between them, up to its
+ * end or a colon; those after a minus sign are taken away again. 0; -EINVAL where one of them is no
+ * event's, and a sentence that names it and all there are in error.
  */
 int trace_check(const struct trace_event *events, size_t count, const char *list, char *error,
 		size_t error_size);
 
-/* Has the events of list logged. Before there are threads. */
+/* Has the events of list logged. Once, before there are threads. */
 void trace_log(struct trace_event *events, size_t count, const char *list);
 
 /*

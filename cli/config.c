@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cli/config_parse.h"
+#include "vmbus/trace.h"
 #include "vmm/layout.h"
 
 #define NAME_MAX_BYTES 64
@@ -221,6 +222,23 @@ static int set_timeout(struct config_parse *p, void *field)
 	return 0;
 }
 
+static int set_trace(struct config_parse *p, void *field)
+{
+	const char *colon = strchr(p->value, ':');
+	char why[1024];
+
+	(void)field;
+	if (colon && !colon[1])
+		return config_fail(p, "the name of a file is needed after the colon");
+	if (trace_check(vmbus_events, ARRAY_SIZE(vmbus_events), p->value, why, sizeof(why))) {
+		p->value = NULL;
+		return config_fail(p, "%s", why);
+	}
+	p->c->trace = p->value;
+	p->c->trace_file = colon ? colon + 1 : NULL;
+	return 0;
+}
+
 static int set_port(struct config_parse *p, void *field)
 {
 	u64 n;
@@ -313,6 +331,7 @@ static const struct option options[] = {
 	{ "on-reboot", 0, false, set_on_reboot, FIELD(reboot_exits) },
 	{ "io", 0, false, set_io_threads, FIELD(io_threads) },
 	{ "result", 0, false, set_path, FIELD(result) },
+	{ "trace", 0, false, set_trace, 0 },
 	{ "debug-exit", 0, false, set_port, FIELD(debug_exit_port) },
 	{ "synic-test-port", 0, false, set_port, FIELD(synic_test_port) },
 	{ "name", 0, false, set_name, FIELD(name) },
@@ -323,7 +342,6 @@ static const struct option options[] = {
 	{ "firmware", 0, false, refuse_later, 0 },
 	{ "dvd", 0, false, refuse_later, 0 },
 	{ "sandbox-profile", 0, false, refuse_later, 0 },
-	{ "trace", 0, false, refuse_later, 0 },
 	{ "control", 0, false, refuse_later, 0 },
 };
 

@@ -37,6 +37,8 @@ struct config {
 	bool reboot_exits;
 	unsigned io_threads; /* 1; at most CONFIG_IO_THREADS_MAX */
 	const char *result; /* NULL: none */
+	const char *trace; /* the list of events, up to its end or a colon; NULL: none */
+	const char *trace_file; /* NULL: stderr */
 	int debug_exit_port; /* -1: none */
 	int synic_test_port; /* -1: none */
 	const char *name; /* "candela" */

@@ -57,6 +57,8 @@ static const char run_text[] =
 	"      --on-reboot restart|exit\n"
 	"                         (default restart; exit with -- COMMAND)\n"
 	"      --result FILE      writes how it ended as JSON\n"
+	"      --trace EVENTS[:FILE]\n"
+	"                         logs events of the VMBus (such as vmbus_gpadl_*) to FILE or stderr\n"
 	"      --debug-exit PORT  what the guest writes to this I/O port ends it with that status\n"
 	"      --synic-test-port PORT\n"
 	"                         lets a test guest play a Hyper-V host, as QEMU's hyperv-testdev does\n"

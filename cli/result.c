@@ -81,6 +81,41 @@ static struct json_object *new_version(u32 version)
 	return json_object_new_string(text);
 }
 
+static struct json_object *new_channel(const struct outcome_channel *ch)
+{
+	const struct {
+		const char *key;
+		u64 value;
+	} counts[] = {
+		{ "relid", ch->relid },
+		{ "sub", ch->sub_index },
+		{ "packets_in", ch->packets_in },
+		{ "bytes_in", ch->bytes_in },
+		{ "packets_out", ch->packets_out },
+		{ "bytes_out", ch->bytes_out },
+		{ "signals", ch->signals },
+		{ "interrupts", ch->interrupts },
+		{ "throttled", ch->throttled },
+	};
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return NULL;
+	json_object_object_add(o, "device", new_text(ch->device));
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		json_object_object_add(o, counts[i].key, json_object_new_uint64(counts[i].value));
+	return o;
+}
+
+static struct json_object *new_channels(const struct result *r)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; list && i < r->channel_count; i++)
+		json_object_array_add(list, new_channel(&r->channel[i]));
+	return list;
+}
+
 static struct json_object *new_object(const struct result *r)
 {
 	struct json_object *o = json_object_new_object();
@@ -93,6 +128,7 @@ static struct json_object *new_object(const struct result *r)
 	json_object_object_add(o, "detail", new_text(r->detail ? r->detail : ""));
 	json_object_object_add(o, "hyperv", r->hyperv && *r->hyperv ? new_text(r->hyperv) : NULL);
 	json_object_object_add(o, "vmbus", new_version(r->vmbus_version));
+	json_object_object_add(o, "channels", new_channels(r));
 	return o;
 }
 

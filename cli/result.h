@@ -10,6 +10,9 @@
  *	detail   one line for people, "" where there is nothing to say
  *	hyperv   the back end: "kernel" or "user"; null where no guest was started
  *	vmbus    the version the guest chose, such as "5.3"; null where it never connected
+ *	channels of its last start: for each VMBus channel it opened an object with `device`, `relid`,
+ *	         `sub` (0: the primary channel), and counts of `packets_in`, `bytes_in` (from the
+ *	         guest), `packets_out`, `bytes_out`, `signals`, `interrupts` and `throttled`
  */
 #ifndef CLI_RESULT_H
 #define CLI_RESULT_H
@@ -23,6 +26,8 @@ struct result {
 	const char *detail;
 	u32 vmbus_version; /* 0x00050003 for 5.3; 0: none */
 	const char *hyperv; /* "": none */
+	const struct outcome_channel *channel;
+	unsigned channel_count;
 };
 
 /* "poweroff", "command" ... */

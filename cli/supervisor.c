@@ -16,6 +16,7 @@
 #include "cli/result.h"
 #include "cli/terminal.h"
 #include "machine.h"
+#include "vmbus/trace.h"
 
 /* How long a machine told to stop may take for its last writes. */
 #define GRACE_NS (5 * NSEC_PER_SEC)
@@ -112,6 +113,9 @@ static void outcome_check(struct outcome *o)
 	o->text[sizeof(o->text) - 1] = '\0';
 	o->crash[sizeof(o->crash) - 1] = '\0';
 	o->hyperv[sizeof(o->hyperv) - 1] = '\0';
+	o->channel_count = MIN(o->channel_count, OUTCOME_CHANNELS_MAX);
+	for (unsigned i = 0; i < o->channel_count; i++)
+		o->channel[i].device[sizeof(o->channel[i].device) - 1] = '\0';
 }
 
 /* Whether the machine's word is the last one: no guest is started again for who wants it ended. */
@@ -187,7 +191,9 @@ static int report(const struct config *config, const struct outcome *o)
 			    .status = o->status,
 			    .detail = o->text,
 			    .vmbus_version = o->vmbus_version,
-			    .hyperv = o->hyperv };
+			    .hyperv = o->hyperv,
+			    .channel = o->channel,
+			    .channel_count = o->channel_count };
 	int err;
 
 	if (o->text[0])
@@ -225,6 +231,23 @@ static void run_to_the_end(struct supervisor *s)
 	terminal_restore(&terminal);
 }
 
+/* The log of events, for this process and those it forks. */
+static int open_trace(const struct config *config, char *error, size_t size)
+{
+	const char *events = config->trace           ? config->trace
+			     : config->verbosity > 1 ? VMBUS_EVENTS_CONTROL
+						     : NULL;
+	int err = events ? trace_open(config->trace_file) : 0;
+
+	if (err) {
+		snprintf(error, size, "--trace %s: %s", config->trace, strerror(-err));
+		return -EINVAL;
+	}
+	if (events)
+		trace_log(vmbus_events, ARRAY_SIZE(vmbus_events), events);
+	return 0;
+}
+
 int supervisor_run(const struct config *config)
 {
 	struct supervisor s = { .config = config };
@@ -240,7 +263,8 @@ int supervisor_run(const struct config *config)
 	catch_signals(&s);
 	if (config->timeout_s)
 		s.deadline_ns = loop_now_ns() + config->timeout_s * NSEC_PER_SEC;
-	err = machine_files_open(&s.files, config, error, sizeof(error));
+	err = open_trace(config, error, sizeof(error))
+		      ?: machine_files_open(&s.files, config, error, sizeof(error));
 	if (err == -EINVAL)
 		outcome_set(s.outcome, OUTCOME_USAGE, 2, error);
 	else if (err)
@@ -249,6 +273,7 @@ int supervisor_run(const struct config *config)
 		run_to_the_end(&s);
 	status = report(config, s.outcome);
 	machine_files_close(&s.files, config);
+	trace_close();
 	munmap(s.outcome, sizeof(*s.outcome));
 	return status;
 }

@@ -89,13 +89,14 @@ $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-ls
 $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
+CONFIG := cli/config.c cli/config_device.c hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
-$(eval $(call unit_test,cli/config_test,cli/config.c cli/config_device.c hyperv/features.c))
+$(eval $(call unit_test,cli/config_test,$(CONFIG)))
 $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
-$(eval $(call unit_test,cli/help_test,cli/help.c cli/config.c cli/config_device.c hyperv/features.c base/log.c))
+$(eval $(call unit_test,cli/help_test,cli/help.c $(CONFIG) base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
-$(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c))
+$(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c base/trace.c vmbus/trace.c))
 # ---- the program
 $(eval $(call unit_test,machine_files_test,machine_files.c $(DISKS),-luring))
 $(eval $(call unit_test,machine_crash_test,machine_crash.c))

@@ -78,7 +78,7 @@
 	EVENT(vmbus_channel_notify_guest, "relid=%u vp=%u", (u32 relid, u32 vp), relid, vp)
 
 /* All but those of data. */
-#define VMBUS_EVENTS_CONTROL "vmbus_[!cs]*,vmbus_close*,vmbus_send*,vmbus_channel_[!n]*"
+#define VMBUS_EVENTS_CONTROL "vmbus_*,-vmbus_signal_event,-vmbus_channel_notify_guest"
 
 /* clang-format on */
 

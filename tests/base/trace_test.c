@@ -55,9 +55,11 @@ static int check(struct scene *s, const char *list, char *error, size_t size)
 
 static void lists(void **state)
 {
-	static const char *const good[] = { "bus_open",       "bus_*",  "*",
-					    "disk_read:file", "d*,b*",  "bus_[oc]*",
-					    "bus_open,*:",    "*_read", "bus_open,bus_open" };
+	static const char *const good[] = {
+		"bus_open",         "bus_*",   "*",    "disk_read:file", "d*,b*",
+		"?us_open,-bus_c*", "b*s*s*e", "***?", "bus_open,*:",    "*_read",
+		"bus_open,bus_open"
+	};
 	static const struct {
 		const char *list, *name;
 	} bad[] = {
@@ -98,7 +100,7 @@ static void arms_semaphores(void **state)
 	struct scene *s = *state;
 
 	s->semaphore[1] = s->semaphore[2] = 4;
-	trace_log(s->event, 3, "bus_*,bus_open:*");
+	trace_log(s->event, 3, "bus_*,disk*,bus_open,-d*,-x:*");
 	assert_int_equal(s->semaphore[0], 1);
 	assert_int_equal(s->semaphore[1], 5);
 	assert_int_equal(s->semaphore[2], 4);

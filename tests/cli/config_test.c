@@ -167,6 +167,21 @@ static void features(void **state)
 	assert_true(l.c.hyperv.nested);
 }
 
+static void traces(void **state)
+{
+	struct line l;
+
+	(void)state;
+	parse_good(&l, "-k k");
+	assert_null(l.c.trace);
+	parse_good(&l, "-k k --trace vmbus_gpadl_*,vmbus_?nload");
+	assert_string_equal(l.c.trace, "vmbus_gpadl_*,vmbus_?nload");
+	assert_null(l.c.trace_file);
+	parse_good(&l, "-k k --trace * --trace=vmbus_*,-vmbus_signal_event:a:b,c");
+	assert_string_equal(l.c.trace, "vmbus_*,-vmbus_signal_event:a:b,c");
+	assert_string_equal(l.c.trace_file, "a:b,c");
+}
+
 static void help_ends_the_parse(void **state)
 {
 	struct line l;
@@ -330,7 +345,7 @@ static void bad_options(void **state)
 		{ "--consol=pty", "did you mean --console?" },
 		{ "--timout 4", "did you mean --timeout?" },
 		{ "--reboot exit", "--reboot: no such option; `candela help run`" },
-		{ "--tracy x", "--tracy: no such option; `candela help run`" },
+		{ "--controll x", "--controll: no such option; `candela help run`" },
 		{ "--x", "--x: no such option; `candela help run`" },
 		{ "--aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no such" },
 		{ "-z", "-z: no such option" },
@@ -347,7 +362,6 @@ static void bad_options(void **state)
 		{ "-k k --", "--: the command to run in the guest is missing" },
 		{ "-k k --firmware f", "--firmware: not available in this version" },
 		{ "-k k --dvd=x", "--dvd: not available" },
-		{ "-k k --trace", "--trace: not available" },
 		{ "-k k --control p", "--control: not available" },
 		{ "-k k --sandbox-profile d", "--sandbox-profile: not available" },
 	};
@@ -396,6 +410,11 @@ static void bad_values(void **state)
 		{ "-k k --debug-exit 0x", "give an I/O port" },
 		{ "-k k --debug-exit f4", "give an I/O port" },
 		{ "-k k --synic-test-port 65536", "--synic-test-port 65536: give an I/O port" },
+		{ "-k k --trace", "--trace: a value is needed" },
+		{ "-k k --trace=", "--trace: no event ''; there are vmbus_recv_message vmbus_" },
+		{ "-k k --trace vmbus_*,kvm_exit:f", "--trace: no event 'kvm_exit'; there are" },
+		{ "-k k --trace kvm_*", " vmbus_channel_notify_guest" },
+		{ "-k k --trace vmbus_*:", "the name of a file is needed after the colon" },
 		{ "-k k --name=", "give a name" },
 		{ "-k k --name a\tb", "--name a?b: a name has no control" },
 		{ "-k k --console stdio -- true", "--console stdio: with -- COMMAND stdout" },
@@ -489,6 +508,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(long_options),
 		cmocka_unit_test(further_options),
+		cmocka_unit_test(traces),
 		cmocka_unit_test(features),
 		cmocka_unit_test(help_ends_the_parse),
 		cmocka_unit_test(sizes),

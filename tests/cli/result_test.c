@@ -53,24 +53,37 @@ static const char *text_of(struct json_object *o, const char *key)
 
 static void all_keys(void **state)
 {
+	static const struct outcome_channel channel[2] = {
+		{ .device = "storvsp", .relid = 1, .packets_in = 1ull << 60, .throttled = 2 },
+		{ .device = "netvsp", .relid = 3, .sub_index = 1 },
+	};
 	struct scratch *s = *state;
 	struct result r = { .reason = OUTCOME_COMMAND,
 			    .status = 7,
 			    .detail = "a \"b\" /c\n",
 			    .vmbus_version = 0x00050003,
-			    .hyperv = "kernel" };
-	struct json_object *o;
+			    .hyperv = "kernel",
+			    .channel = channel,
+			    .channel_count = 2 };
+	struct json_object *o, *list;
 
 	assert_int_equal(result_write(s->path, &r), 0);
 	o = json_object_from_file(s->path);
 	assert_non_null(o);
-	assert_int_equal(json_object_object_length(o), 6);
+	assert_int_equal(json_object_object_length(o), 7);
 	assert_string_equal(text_of(o, "candela"), CANDELA_VERSION);
 	assert_string_equal(text_of(o, "reason"), "command");
 	assert_string_equal(text_of(o, "status"), "7");
 	assert_string_equal(text_of(o, "detail"), "a \"b\" /c\n");
 	assert_string_equal(text_of(o, "hyperv"), "kernel");
 	assert_string_equal(text_of(o, "vmbus"), "5.3");
+	assert_true(json_object_object_get_ex(o, "channels", &list));
+	assert_int_equal(json_object_array_length(list), 2);
+	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "packets_in"),
+			    "1152921504606846976");
+	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "throttled"), "2");
+	assert_string_equal(text_of(json_object_array_get_idx(list, 1), "device"), "netvsp");
+	assert_string_equal(text_of(json_object_array_get_idx(list, 1), "sub"), "1");
 	json_object_put(o);
 }
 
@@ -86,6 +99,7 @@ static void nothing_known(void **state)
 	assert_string_equal(text_of(o, "detail"), "");
 	assert_null(text_of(o, "hyperv"));
 	assert_null(text_of(o, "vmbus"));
+	assert_string_equal(text_of(o, "channels"), "[ ]");
 	json_object_put(o);
 }
 

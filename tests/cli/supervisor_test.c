@@ -51,6 +51,9 @@ int result_write(const char *path, const struct result *r)
 	(void)path;
 	told = *r;
 	strncpy(told_detail, r->detail, sizeof(told_detail) - 1);
+	assert_true(r->channel_count <= OUTCOME_CHANNELS_MAX);
+	for (unsigned i = 0; i < r->channel_count; i++)
+		assert_true(strlen(r->channel[i].device) < sizeof(r->channel[i].device));
 	return 0;
 }
 
@@ -135,6 +138,7 @@ static void test_what_a_machine_leaves_is_not_trusted(void **state)
 	assert_int_equal(supervise(scribble_text, false), 4);
 	assert_int_equal(told.reason, OUTCOME_PANIC);
 	assert_int_equal(strlen(told_detail), sizeof(told_detail) - 2);
+	assert_int_equal(told.channel_count, OUTCOME_CHANNELS_MAX);
 }
 
 int main(void)

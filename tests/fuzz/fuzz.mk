@@ -24,7 +24,7 @@ $(eval $(call fuzz_target,storvsp,$(sort $(wildcard devices/storvsp*.c devices/s
 $(eval $(call fuzz_target,netvsp,$(filter-out tests/devices/%,$(NETVSP)) tests/fuzz/guest.c))
 $(eval $(call fuzz_target,hyperv,$(HYPERCALLS) hyperv/attention.c hyperv/syndbg.c,-lcmocka))
 $(eval $(call fuzz_target,boot,tests/vmm/boot_image.c $(BOOT),$(BOOT_LIBS) -lcmocka))
-$(eval $(call fuzz_target,config,cli/config.c cli/config_device.c hyperv/features.c))
+$(eval $(call fuzz_target,config,$(CONFIG)))
 
 ifneq ($(FUZZ),)
 # Time stands still but where the input moves it.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The line a crash report becomes, from what kernels leave in their log. */
 #include "machine_internal.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What a machine opens on the host before it is sandboxed. */
 #include "machine.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* An I/O thread: its start, and a start that fails. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>

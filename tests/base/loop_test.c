@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The event loop: work, then flush; posted work, timers, descriptors; one test with two threads. */
 #include "base/loop.h"
 
 #include <setjmp.h>

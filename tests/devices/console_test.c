@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What a console does when its reader or writer is slow, gone, or too fast. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Frames to and from a descriptor, here one end of a socket pair. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* RNDIS alone: packets and control messages in, frames and completions out. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

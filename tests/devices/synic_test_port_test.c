@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The SynIC test port on a partition in plain memory. */
 #include "devices/devices.h"
 
 #include <setjmp.h>

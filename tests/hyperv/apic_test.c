@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The APIC's MSRs, AutoEOI interrupts and idling, on an APIC the test holds. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What each synthetic MSR means, and when it faults; crash reports. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Overlay pages: the bytes below come back, in whatever order they go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

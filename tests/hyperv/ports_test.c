@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Connection ids: message ports, event ports, and who is asked last. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Synthetic timers on a clock the test moves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Messages, event flags and SINTs; two tests race host and guest for a slot and for flags. */
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Reference time: the counter against what a guest computes from the page. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Who flushes when a hypercall names VPs, and what it costs them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* VP registers by name: twins of MSRs, CPUID leaves, the processor. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

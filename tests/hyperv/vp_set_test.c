@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Sets of VPs as hypercalls write them, masks and sparse banks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* bzImages: by the vmlinux inside, by their own entry, and bad ones. */
 #include "tests/vmm/boot_image.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The cache of unpacked kernels: what is found, and what is not believed. */
 #include "tests/vmm/boot_image.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Multiboot kernels: what they are handed, and bad ones. */
 #include "tests/vmm/boot_image.h"
 
 #include <errno.h>

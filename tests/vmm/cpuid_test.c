@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The processor a guest sees: what is hidden, and each VP's place in it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

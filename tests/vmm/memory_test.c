@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Guest RAM: its regions, and the gate every access goes through. */
 #include "vmm/memory.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What runs where a processor starts after a reset. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

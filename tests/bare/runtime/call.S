@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* A call with every register set and read back. */
 #include "tests/bare/runtime/asm.h"
 
 /*

@@ -198,7 +198,7 @@ static void in_ready(struct loop_fd *f, u32 events)
 		else if (n < 0 || events & EPOLLHUP)
 			client_gone(c);
 		else
-			loop_mod(c->loop, &c->in, 0); /* it only listens now: wait for it to hang up */
+			loop_mod(c->loop, &c->in, 0); /* it only listens now, until it hangs up */
 		return;
 	}
 	c->pending_at = 0;

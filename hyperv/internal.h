@@ -10,23 +10,27 @@
 
 #include "hyperv/partition.h"
 
-/* ---- msr.c: what each synthetic MSR means. True: done; false: #GP ---------------------------- */
+/* ---- msr.c: what each synthetic MSR means ---------------------------------------------------- */
 
+/* Carries out an access by its row. False: #GP, and no change. The VP's thread. */
 bool msr_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool msr_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 /* ---- crash.c: the crash MSRs ----------------------------------------------------------------- */
 
+/* As msr_read() and msr_write(). A write to CTL reports the crash and ends the VM. */
 bool crash_read(struct hyperv *hv, u32 msr, u64 *value);
 bool crash_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 /* ---- syndbg.c: synthetic debugging with no debugger attached --------------------------------- */
 
+/* As msr_read() and msr_write(). */
 bool syndbg_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool syndbg_write(struct hyperv_vp *vp, u32 msr, u64 value);
 
 /* ---- synic.c: the guest's side --------------------------------------------------------------- */
 
+/* Every SINT masked, all pages off. *vp zeroed. fini closes the irqfds. Main thread. */
 void synic_vp_init(struct hyperv_vp *vp);
 void synic_vp_fini(struct hyperv_vp *vp);
 /* Gives sint its irqfd, once; later calls do nothing. 0 or -errno. */
@@ -38,6 +42,10 @@ int synic_prepare_sint(struct hyperv_vp *vp, u32 sint);
 bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp);
 /* Whether a guest may write it to a SINT: unmasked, it has no exception for a vector. */
 bool synic_sint_valid(u64 value);
+/*
+ * Gives a SINT its new value, and its interrupt's route where it has one. False, and no change, where
+ * the value is not valid. The VP's thread, or before any VP runs.
+ */
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
 /*
  * As synic_post_message(), from the VP's own thread on the user back end: sint needs no irqfd, and
@@ -49,14 +57,16 @@ void synic_end_of_message(struct hyperv_vp *vp);
 
 /* ---- ports.c: the guest's side --------------------------------------------------------------- */
 
+/* *p zeroed. The eventfds of ports stay their owners'. Main thread. */
 void ports_init(struct ports *p);
 void ports_fini(struct ports *p);
-/* Each returns an HV_STATUS. */
+/* The guest's HvCallPostMessage and HvCallSignalEvent. An HV_STATUS. vCPU threads. */
 u16 ports_post(struct hyperv *hv, u32 connection_id, u32 type, const void *payload, u32 size);
 u16 ports_signal(struct hyperv *hv, u32 connection_id, u16 flag);
 
 /* ---- stimer.c: synthetic timers of the user back end. The VP's thread ------------------------ */
 
+/* As msr_read() and msr_write(). */
 bool stimer_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool stimer_write(struct hyperv_vp *vp, u32 msr, u64 value);
 /* Delivers what is due. The reference time of the next expiry, 0: none. */

@@ -26,6 +26,7 @@ $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/trace_test,base/trace.c))
 $(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
 $(eval $(call unit_test,base/io_thread_test,base/io_thread.c base/loop.c base/uring.c,-luring))
+$(eval $(call unit_test,base/stream_test,base/stream.c))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
 $(eval $(call unit_test,vmm/acpi_test,vmm/acpi.c vmm/dsdt.S vmm/memory.c))
@@ -66,6 +67,8 @@ $(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
+$(foreach t,save save_stream,\
+	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices
 $(eval $(call unit_test,devices/storvsp_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
 $(eval $(call unit_test,devices/scsi_disk_test,$(wildcard devices/scsi_*.c) $(DISKS),-luring))

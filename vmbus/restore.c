@@ -24,35 +24,42 @@ struct before {
 /* ---- Devices that are no more ---------------------------------------------------------------- */
 
 /* Stands for a device that was taken away, until the guest has let go of its relids. */
-static const struct vmbus_device_ops gone_ops = {
-	.name = "gone",
-	.packet_max = sizeof(struct ring_descriptor),
+struct gone {
+	struct vmbus_device dev;
+	struct vmbus_device_ops ops;
 };
 
 static void gone_free(struct vmbus_device *dev)
 {
-	free(dev);
+	free(container_of(dev, struct gone, dev));
+}
+
+static bool device_gone(const struct vmbus_device *dev)
+{
+	return dev->gone == gone_free;
 }
 
 void restore_device_gone(struct vmbus_device *dev)
 {
-	if (dev->ops == &gone_ops)
+	if (device_gone(dev))
 		gone_free(dev);
 }
 
-static struct vmbus_device *gone_new(struct vmbus *bus, const struct guid *instance, u16 channels)
+static struct vmbus_device *gone_new(struct vmbus *bus, const struct guid *instance,
+				     const struct guid *type, u32 channels)
 {
-	struct vmbus_device *dev = calloc(1, sizeof(*dev));
+	struct gone *g = calloc(1, sizeof(*g));
 
-	if (!dev)
+	if (!g)
 		return NULL;
-	dev->ops = &gone_ops;
-	dev->instance = *instance;
-	dev->sub_channels_max = (u16)(channels - 1);
-	dev->gone = gone_free;
-	if (!offer_make(bus, dev))
-		return dev;
-	free(dev);
+	g->ops = (struct vmbus_device_ops){ .name = "gone", .type = *type };
+	g->dev.ops = &g->ops;
+	g->dev.instance = *instance;
+	g->dev.sub_channels_max = (u16)(channels - 1);
+	g->dev.gone = gone_free;
+	if (!offer_make(bus, &g->dev))
+		return &g->dev;
+	free(g);
 	return NULL;
 }
 
@@ -63,7 +70,7 @@ static void gone_drop(struct vmbus *bus, struct vmbus_device *dev)
 		if (bus->channel[i] && bus->channel[i]->device == dev)
 			bus->channel[i] = NULL;
 	free(dev->channel);
-	free(dev);
+	gone_free(dev);
 }
 
 /* ---- The sections ---------------------------------------------------------------------------- */
@@ -186,9 +193,10 @@ static int monitor_restore(struct vmbus_channel *ch, u8 id)
 	struct vmbus *bus = ch->bus;
 
 	ch->monitor_id = VMBUS_MONITOR_NONE;
-	if (id == VMBUS_MONITOR_NONE || ch->device->ops == &gone_ops)
+	if (id == VMBUS_MONITOR_NONE)
 		return 0;
-	if (id >= VMBUS_MONITORS || bus->monitor_taken[id] || !ch->device->monitor_us)
+	if (id >= VMBUS_MONITORS || bus->monitor_taken[id] ||
+	    (!ch->device->monitor_us && !device_gone(ch->device)))
 		return -EINVAL;
 	bus->monitor_taken[id] = true;
 	ch->monitor_id = id;
@@ -239,7 +247,7 @@ static int restore_device(struct vmbus *bus, const struct before *before, struct
 	if (in->bad || !channels || channels > VMBUS_CHANNELS_MAX)
 		return -EINVAL;
 	if (device_taken_away(in)) {
-		dev = gone_new(bus, &instance, (u16)channels);
+		dev = gone_new(bus, &instance, &type, channels);
 		if (!dev)
 			return -ENOMEM;
 	} else {
@@ -254,7 +262,7 @@ static int restore_device(struct vmbus *bus, const struct before *before, struct
 
 		err = in->bad ? -EINVAL : channel_place(&dev->channel[i], relid, monitor_id, flags);
 	}
-	if (err && dev->ops == &gone_ops)
+	if (err && device_gone(dev))
 		gone_drop(bus, dev);
 	return err;
 }
@@ -409,7 +417,7 @@ static void channels_undo(struct vmbus *bus)
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		struct vmbus_channel *ch = bus->channel[i];
 
-		if (ch && ch->device->ops == &gone_ops)
+		if (ch && device_gone(ch->device))
 			gone_drop(bus, ch->device);
 	}
 }

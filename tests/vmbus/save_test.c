@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every state a guest can bring the bus to is saved, restored in a fresh host, and carried on. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include "tests/vmbus/save_bed.h"
+
+#define LATEST VMBUS_VERSION_WIN10_V5_3
+#define TEST(test) cmocka_unit_test_setup_teardown(test, save_setup, save_teardown)
+
+static const u32 versions[] = { 0x0000d, 0x10001, 0x20004, 0x30000, 0x40000, 0x40001,
+				0x50000, 0x50001, 0x50002, 0x50003, 0x60000 };
+
+static void post_raw(struct save_bed *b, const void *msg, u32 len)
+{
+	assert_int_equal(fg_post_raw(&b->g, b->g.msg_conn_id, msg, len), 0);
+}
+
+static void post_plain(struct save_bed *b, u32 type)
+{
+	struct vmbus_msg_header msg = { .msgtype = type };
+
+	assert_int_equal(fg_post(&b->g, &msg, sizeof(msg)), 0);
+}
+
+/* Connects from nothing, opens, exchanges: all of a guest's life. */
+static void live(struct save_bed *b)
+{
+	save_connect(b, LATEST);
+	save_exchange(save_open(b, CARRIER), 1);
+	assert_int_equal(fg_close(&b->ch), 0);
+	assert_int_equal(fg_unload(&b->g), 0);
+}
+
+/* ---- The connection -------------------------------------------------------------------------- */
+
+static void nothing_yet(void **state)
+{
+	save_move(*state, true);
+	live(*state);
+}
+
+static void unloaded(void **state)
+{
+	live(*state);
+	save_move(*state, true);
+	live(*state);
+}
+
+static void connected_in_each_version(void **state)
+{
+	struct save_bed *b = *state;
+
+	for (size_t v = 0; v < ARRAY_SIZE(versions); v++) {
+		struct vmbus_status status;
+
+		b->g.interrupt_page = versions[v] < 0x20004 ? fg_alloc(&b->g, 1) : 0;
+		assert_int_equal(fg_connect(&b->g, versions[v]), 0);
+		save_move(b, true);
+		vmbus_status(b->g.bus, &status);
+		assert_int_equal(status.version, versions[v]);
+		assert_true(status.contacted);
+		assert_int_equal(fg_request_offers(&b->g), 0);
+		save_move(b, true);
+		save_open(b, CARRIER);
+		save_move(b, true);
+		save_exchange(&b->ch, v);
+		assert_int_equal(fg_interrupts(&b->ch) > 0, versions[v] >= 0x20004);
+		assert_int_equal(fg_close(&b->ch), 0);
+	}
+}
+
+static void the_message_target_stays(void **state)
+{
+	struct save_bed *b = *state;
+
+	b->g.target_vp = 3;
+	b->g.msg_sint = 7;
+	assert_int_equal(fg_connect(&b->g, LATEST), 0);
+	save_move(b, true);
+	post_plain(b, VMBUS_MSG_REQUEST_OFFERS);
+	assert_true(b->g.message_count > 0);
+	assert_int_equal(b->g.message[0].vp, 3);
+	assert_int_equal(b->g.message[0].sint, 7);
+}
+
+static void offers_are_not_made_twice(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_move(b, true);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	post_plain(b, VMBUS_MSG_REQUEST_OFFERS);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	save_exchange(save_open(b, CARRIER), 1);
+}
+
+static void paused_with_messages_held(void **state)
+{
+	struct save_bed *b = *state;
+
+	b->g.features = VMBUS_FEATURE_PAUSE_RESUME;
+	save_connect(b, VMBUS_VERSION_V6_0);
+	b->g.slot_held = true;
+	post_plain(b, VMBUS_MSG_PAUSE);
+	vmbus_rescind(&b->e[CARRIER].dev);
+	b->absent[CARRIER] = true;
+	save_move(b, true);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	b->g.slot_held = false;
+	vmbus_slot_free(b->g.bus);
+	fg_pump(&b->g);
+	/* The answer passes, what was sent later does not. */
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_PAUSE_RESPONSE), 1);
+	assert_int_equal(fg_count(&b->g, 0), 1);
+	post_plain(b, VMBUS_MSG_RESUME);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_RESCIND_CHANNEL_OFFER), 1);
+}
+
+static void messages_that_wait_for_the_slot(void **state)
+{
+	struct save_bed *b = *state;
+	u8 msg[VMBUS_MESSAGE_MAX];
+
+	assert_int_equal(fg_connect(&b->g, LATEST), 0);
+	b->g.slot_held = true;
+	post_plain(b, VMBUS_MSG_REQUEST_OFFERS);
+	save_move(b, true);
+	b->g.slot_held = false;
+	vmbus_slot_free(b->g.bus);
+	fg_pump(&b->g);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_OFFER_CHANNEL), 3);
+	/* The last of them last. */
+	assert_int_equal(b->g.message_count, 4);
+	memcpy(msg, b->g.message[3].bytes, sizeof(msg));
+	assert_int_equal(msg[0], VMBUS_MSG_ALL_OFFERS_DELIVERED);
+}
+
+static void messages_not_looked_at(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_header request = { .msgtype = VMBUS_MSG_REQUEST_OFFERS };
+
+	assert_int_equal(fg_connect(&b->g, LATEST), 0);
+	assert_true(save_freeze(b));
+	post_raw(b, &request, sizeof(request));
+	fg_pump(&b->g);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	save_move(b, true);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_ALL_OFFERS_DELIVERED), 1);
+}
+
+/* A reset under way ends first. */
+static void a_reset_under_way(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_header unload = { .msgtype = VMBUS_MSG_UNLOAD };
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	b->e[CARRIER].hold = true;
+	assert_int_equal(fg_send(&b->ch, 5, "x", 1, true), 0);
+	fg_pump(&b->g);
+	post_raw(b, &unload, sizeof(unload));
+	fg_pump(&b->g);
+	assert_false(save_freeze(b));
+	echo_release(&b->e[CARRIER]);
+	fg_pump(&b->g);
+	assert_true(b->frozen);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_UNLOAD_RESPONSE), 1);
+	b->g.message_count = 0;
+	save_move(b, true);
+	live(b);
+}
+
+/* ---- GPADLs ---------------------------------------------------------------------------------- */
+
+static void gpadl_half_built(void **state)
+{
+	struct save_bed *b = *state;
+	struct {
+		struct vmbus_msg_gpadl_header msg;
+		struct ring_gpa_range range;
+		u64 pfn[2];
+	} __attribute__((packed)) header = {
+		.msg = { .header.msgtype = VMBUS_MSG_GPADL_HEADER,
+			 .gpadl = 0xabc,
+			 .range_buflen = 8 + 4 * 8,
+			 .rangecount = 1 },
+		.range = { .byte_count = 4 * GUEST_PAGE_SIZE },
+		.pfn = { 300, 303 },
+	};
+	struct {
+		struct vmbus_msg_gpadl_body msg;
+		u64 pfn[1];
+	} __attribute__((packed)) body = {
+		.msg = { .header.msgtype = VMBUS_MSG_GPADL_BODY, .gpadl = 0xabc },
+		.pfn = { 302 },
+	};
+	struct vmbus_msg_gpadl_created created;
+	struct gpadl *g;
+	struct iovec iov[4];
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	header.msg.child_relid = b->ch.relid;
+	assert_int_equal(fg_post(&b->g, &header, sizeof(header)), 0);
+	save_move(b, true);
+	assert_int_equal(fg_post(&b->g, &body, sizeof(body)), 0);
+	save_move(b, true);
+	body.pfn[0] = 301;
+	assert_int_equal(fg_post(&b->g, &body, sizeof(body)), 0);
+	assert_true(fg_take(&b->g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created)) > 0);
+	assert_int_equal(created.creation_status, 0);
+	save_move(b, true);
+	g = gpadl_pin(b->g.bus, b->ch.relid, 0xabc);
+	assert_non_null(g);
+	assert_int_equal(gpadl_iov(g, 0, 4 * GUEST_PAGE_SIZE, iov, 4), 4);
+	assert_ptr_equal(iov[1].iov_base, fg_ptr(&b->g, 303 * GUEST_PAGE_SIZE, 1));
+	assert_ptr_equal(iov[3].iov_base, fg_ptr(&b->g, 301 * GUEST_PAGE_SIZE, 1));
+	gpadl_unpin(b->g.bus, g);
+	assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, 0xabc), 0);
+}
+
+static void teardown_waits_for_the_device(void **state)
+{
+	struct save_bed *b = *state;
+	struct echo *e = &b->e[CARRIER];
+	gpa_t gpa = fg_alloc(&b->g, 3);
+	struct vmbus_msg_gpadl_torndown torndown;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	assert_int_equal(fg_gpadl_create(&b->g, b->ch.relid, gpa, 3 * GUEST_PAGE_SIZE, &e->pinned),
+			 0);
+	e->gpadl = channel_gpadl_get(e->ch, e->pinned);
+	assert_non_null(e->gpadl);
+	assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, e->pinned), -ETIMEDOUT);
+	save_move(b, true);
+	assert_non_null(e->gpadl);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	channel_gpadl_put(e->ch, e->gpadl);
+	e->gpadl = NULL;
+	fg_pump(&b->g);
+	assert_true(fg_take(&b->g, VMBUS_MSG_GPADL_TORNDOWN, &torndown, sizeof(torndown)) > 0);
+	assert_int_equal(torndown.gpadl, e->pinned);
+}
+
+/* ---- Channels -------------------------------------------------------------------------------- */
+
+static void opening(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_open_result result;
+	struct vmbus_msg_open_channel msg = { .header.msgtype = VMBUS_MSG_OPEN_CHANNEL,
+					      .openid = 9,
+					      .downstream_ringbuffer_pageoffset = 4 };
+	gpa_t gpa = fg_alloc(&b->g, 8);
+
+	save_connect(b, LATEST);
+	msg.child_relid = b->g.offer[0].msg.child_relid;
+	assert_int_equal(fg_gpadl_create(&b->g, msg.child_relid, gpa, 8 * GUEST_PAGE_SIZE,
+					 &msg.ringbuffer_gpadlhandle),
+			 0);
+	post_raw(b, &msg, sizeof(msg));
+	/* The control loop has looked, the channel's has not. */
+	loop_turn(&b->g.control, 0);
+	assert_int_equal(b->g.bus->channel[msg.child_relid - 1]->state, CHANNEL_OPENING);
+	save_move(b, true);
+	assert_true(fg_take(&b->g, VMBUS_MSG_OPEN_CHANNEL_RESULT, &result, sizeof(result)) > 0);
+	assert_int_equal(result.status, 0);
+	assert_int_equal(b->g.bus->channel[msg.child_relid - 1]->state, CHANNEL_OPEN);
+}
+
+static void packets_not_read_yet(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_take(b);
+	/* Signalled, but nobody looks any more. */
+	for (u64 id = 0; id < 20; id++)
+		assert_int_equal(fg_send(&b->ch, id, &id, sizeof(id), true), 0);
+	fg_pump(&b->g);
+	assert_int_equal(b->e[CARRIER].ch->in.header->read_index, 0);
+	save_move(b, true);
+	for (u64 id = 0; id < 20; id++)
+		save_expect(&b->ch, id);
+	save_exchange(&b->ch, 21);
+}
+
+static void requests_carried(void **state)
+{
+	struct save_bed *b = *state;
+	struct echo *e = &b->e[CARRIER];
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	e->hold = true;
+	for (u64 id = 100; id < 105; id++)
+		assert_int_equal(fg_send(&b->ch, id, &id, sizeof(id), true), 0);
+	fg_pump(&b->g);
+	save_move(b, true);
+	assert_int_equal(e->restored, 1);
+	assert_int_equal(fg_recv(&b->ch, b->buf, sizeof(b->buf), &b->pkt), 0);
+	echo_release(e);
+	fg_pump(&b->g);
+	for (u64 id = 100; id < 105; id++)
+		save_expect(&b->ch, id);
+	assert_int_equal(fg_recv(&b->ch, b->buf, sizeof(b->buf), &b->pkt), 0);
+}
+
+static void requests_drained(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, DRAINER);
+	b->e[DRAINER].hold = true;
+	for (u64 id = 0; id < 3; id++)
+		assert_int_equal(fg_send(&b->ch2, id, &id, sizeof(id), true), 0);
+	fg_pump(&b->g);
+	assert_false(save_freeze(b));
+	/* New ones are not taken while it drains. */
+	assert_int_equal(fg_send(&b->ch2, 3, "x", 1, true), 0);
+	assert_int_equal(fg_signal(&b->ch2), 0);
+	fg_pump(&b->g);
+	assert_int_equal(b->e[DRAINER].held_count, 3);
+	echo_release(&b->e[DRAINER]);
+	fg_pump(&b->g);
+	assert_true(b->frozen);
+	assert_true(fg_interrupts(&b->ch2) > 0);
+	save_move(b, true);
+	for (u64 id = 0; id < 3; id++)
+		save_expect(&b->ch2, id);
+	assert_int_equal(b->e[DRAINER].held_count, 1);
+	echo_release(&b->e[DRAINER]);
+	fg_pump(&b->g);
+	save_expect(&b->ch2, 3);
+}
+
+static void a_full_ring(void **state)
+{
+	struct save_bed *b = *state;
+	struct echo *e = &b->e[CARRIER];
+	u32 next = 0;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	e->to_send = 500;
+	channel_resume(e->ch);
+	fg_pump(&b->g);
+	assert_true(e->to_send > 0);
+	assert_true(e->ch->out.waiting);
+	for (bool moved = false; next < 500; moved = true) {
+		if (!moved || next == 200)
+			save_move(b, next == 200);
+		assert_int_equal(fg_recv(&b->ch, b->buf, sizeof(b->buf), &b->pkt), 1);
+		assert_int_equal(b->pkt.transaction_id, next++);
+		fg_pump(&b->g);
+	}
+	assert_int_equal(e->ch->out.header->pending_send_sz, 0);
+}
+
+static void closing(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_relid msg = { .header.msgtype = VMBUS_MSG_CLOSE_CHANNEL };
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	b->e[CARRIER].hold = true;
+	assert_int_equal(fg_send(&b->ch, 5, "x", 1, true), 0);
+	fg_pump(&b->g);
+	msg.child_relid = b->ch.relid;
+	assert_int_equal(fg_post(&b->g, &msg, sizeof(msg)), 0);
+	assert_false(save_freeze(b));
+	echo_release(&b->e[CARRIER]);
+	fg_pump(&b->g);
+	assert_true(b->frozen);
+	save_move(b, true);
+	assert_int_equal(b->g.bus->channel[b->ch.relid - 1]->state, CHANNEL_CLOSED);
+	assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, b->ch.ring_gpadl), 0);
+	save_exchange(save_open(b, CARRIER), 1);
+}
+
+static void sub_channels(void **state)
+{
+	struct save_bed *b = *state;
+	struct fg_channel sub;
+
+	save_connect(b, LATEST);
+	save_open(b, DRAINER);
+	assert_int_equal(fg_offers_poll(&b->g), 2);
+	assert_int_equal(
+		fg_open(&b->g, &sub, fg_offer_find(&b->g, &b->e[DRAINER].dev.ops->type, 2), NULL),
+		0);
+	save_move(b, true);
+	assert_int_equal(fg_offers_poll(&b->g), 0);
+	save_exchange(&sub, 1);
+	save_exchange(&b->ch2, 2);
+	/* The primary closes last, the sub-channels are taken away. */
+	assert_int_equal(fg_close(&b->ch2), 0);
+	assert_int_equal(fg_offers_poll(&b->g), 2);
+	assert_int_equal(b->e[DRAINER].closed, 2);
+}
+
+static void reserved_without_a_connection(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_close_reserved msg = {
+		.header.msgtype = VMBUS_MSG_CLOSE_RESERVED_CHANNEL,
+		.target_vp = 1,
+		.target_sint = 5,
+	};
+	const struct fg_offer *offer;
+
+	save_connect(b, LATEST);
+	offer = fg_offer_instance(&b->g, &b->e[CARRIER].dev.instance);
+	assert_int_equal(fg_open_reserved(&b->g, &b->ch, offer, 2, 9), 0);
+	save_move(b, true);
+	save_exchange(&b->ch, 1);
+	assert_int_equal(fg_unload(&b->g), 0);
+	save_move(b, true);
+	save_exchange(&b->ch, 2);
+	b->g.message_count = 0;
+	msg.child_relid = b->ch.relid;
+	post_raw(b, &msg, sizeof(msg));
+	fg_pump(&b->g);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_CLOSE_RESERVED_RESPONSE), 1);
+	assert_int_equal(b->g.message[0].vp, 1);
+	assert_null(b->g.bus->gpadls);
+}
+
+static bool packet_came(void *ctx)
+{
+	struct save_bed *b = ctx;
+
+	return fg_recv(&b->ch2, b->buf, sizeof(b->buf), &b->pkt) == 1;
+}
+
+static void monitored(void **state)
+{
+	struct save_bed *b = *state;
+	gpa_t gpa = fg_alloc(&b->g, 2);
+
+	b->g.monitor_page[0] = gpa;
+	b->g.monitor_page[1] = gpa + GUEST_PAGE_SIZE;
+	save_connect(b, LATEST);
+	save_open(b, MONITORED);
+	save_move(b, true);
+	/* Only the bit in the page says so. */
+	assert_int_equal(fg_send(&b->ch2, 6, "x", 1, true), 0);
+	assert_true(fg_pump_until(&b->g, packet_came, b, 2000));
+	assert_int_equal(b->pkt.transaction_id, 6);
+	assert_true(b->e[MONITORED].ch->monitor != NULL);
+}
+
+static void a_moved_interrupt(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	assert_int_equal(fg_modify(&b->ch, 3), 0);
+	save_move(b, true);
+	save_exchange(&b->ch, 1);
+	assert_int_equal(b->g.last_event_vp, 3);
+	assert_ptr_equal(channel_loop(b->e[CARRIER].ch), &b->g.io[1]);
+}
+
+static void signals_the_guest_chose(void **state)
+{
+	struct save_bed *b = *state;
+
+	b->g.features = VMBUS_FEATURE_GUEST_SIGNALS;
+	b->g.open_connection_id = 0x5555;
+	b->g.open_event_flag = 1234;
+	save_connect(b, VMBUS_VERSION_V6_0);
+	save_open(b, CARRIER);
+	save_move(b, true);
+	save_exchange(&b->ch, 1);
+	assert_int_equal(b->g.last_event_flag, 1234);
+}
+
+/* The guest has forged the index we keep: ours counts. */
+static void our_index_not_the_guests(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_exchange(&b->ch, 1);
+	b->e[CARRIER].ch->out.header->write_index = 8;
+	b->e[CARRIER].ch->in.header->read_index = 16;
+	save_move(b, true);
+	assert_int_equal(fg_send(&b->ch, 2, "x", 1, true), 0);
+	assert_int_equal(fg_signal(&b->ch), 0);
+	fg_pump(&b->g);
+	save_expect(&b->ch, 2);
+}
+
+static void a_broken_ring(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	fg_set_write_index(&b->ch, 7);
+	fg_signal(&b->ch);
+	fg_pump(&b->g);
+	assert_true(b->e[CARRIER].ch->in.broken);
+	save_move(b, true);
+	assert_true(b->e[CARRIER].ch->in.broken);
+	assert_int_equal(fg_close(&b->ch), 0);
+	save_exchange(save_open(b, CARRIER), 2);
+}
+
+/* ---- Devices that come and go ---------------------------------------------------------------- */
+
+static void rescinded(void **state)
+{
+	struct save_bed *b = *state;
+	u32 relid;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	relid = b->ch.relid;
+	vmbus_rescind(&b->e[CARRIER].dev);
+	fg_pump(&b->g);
+	assert_int_equal(fg_offers_poll(&b->g), 1);
+	b->absent[CARRIER] = true;
+	save_move(b, true);
+	/* Its twin has to wait for the guest. */
+	assert_int_equal(vmbus_offer(b->g.bus, &b->e[CARRIER].dev), 0);
+	assert_int_equal(fg_offers_poll(&b->g), 0);
+	assert_int_not_equal(b->e[CARRIER].dev.primary->relid, relid);
+	assert_int_equal(fg_gpadl_teardown(&b->g, relid, b->ch.ring_gpadl), 0);
+	assert_int_equal(fg_release(&b->g, relid), 0);
+	fg_pump(&b->g);
+	assert_null(b->g.bus->channel[relid - 1]);
+	assert_int_equal(fg_offers_poll(&b->g), 1);
+	save_exchange(save_open(b, CARRIER), 1);
+}
+
+static void released_by_the_guest(void **state)
+{
+	struct save_bed *b = *state;
+	u32 relid;
+
+	save_connect(b, LATEST);
+	relid = fg_offer_instance(&b->g, &b->e[CARRIER].dev.instance)->msg.child_relid;
+	assert_int_equal(fg_release(&b->g, relid), 0);
+	fg_pump(&b->g);
+	save_move(b, true);
+	assert_int_equal(fg_offers_poll(&b->g), 0);
+	/* In the next connection it is there again. */
+	b->g.offer_count = 0;
+	save_connect(b, LATEST);
+	assert_int_equal(fg_offer_instance(&b->g, &b->e[CARRIER].dev.instance)->msg.child_relid,
+			 relid);
+}
+
+static void a_device_more(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_take(b);
+	b->absent[SPARE] = false;
+	save_new_host(b);
+	assert_int_equal(vmbus_restore(b->g.bus, b->state.bytes, b->state.len), 0);
+	fg_pump(&b->g);
+	assert_int_equal(fg_offers_poll(&b->g), 1);
+	save_exchange(save_open(b, SPARE), 1);
+}
+
+static void a_device_less(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_take(b);
+	b->absent[CARRIER] = true;
+	save_new_host(b);
+	assert_int_equal(vmbus_restore(b->g.bus, b->state.bytes, b->state.len), -ENODEV);
+	/* As fresh as before; and with the device it can be restored. */
+	assert_int_equal(vmbus_offer(b->g.bus, &b->e[CARRIER].dev), 0);
+	assert_int_equal(vmbus_restore(b->g.bus, b->state.bytes, b->state.len), 0);
+	fg_pump(&b->g);
+	save_exchange(&b->ch, 1);
+	assert_int_equal(vmbus_restore(b->g.bus, b->state.bytes, b->state.len), -EBUSY);
+}
+
+/* Other relids than this host would give. */
+static void relids_stay(void **state)
+{
+	struct save_bed *b = *state;
+	u32 relid;
+
+	vmbus_rescind(&b->e[CARRIER].dev);
+	assert_int_equal(vmbus_offer(b->g.bus, &b->e[SPARE].dev), 0);
+	assert_int_equal(vmbus_offer(b->g.bus, &b->e[CARRIER].dev), 0);
+	vmbus_rescind(&b->e[SPARE].dev);
+	relid = b->e[CARRIER].dev.primary->relid;
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	b->absent[SPARE] = false;
+	save_take(b);
+	save_new_host(b);
+	assert_int_not_equal(b->e[CARRIER].dev.primary->relid, relid);
+	assert_int_equal(vmbus_restore(b->g.bus, b->state.bytes, b->state.len), 0);
+	assert_int_equal(b->e[CARRIER].dev.primary->relid, relid);
+	assert_ptr_equal(b->g.bus->channel[relid - 1], b->e[CARRIER].dev.primary);
+	fg_pump(&b->g);
+	save_exchange(&b->ch, 1);
+}
+
+/* ---- Going on -------------------------------------------------------------------------------- */
+
+static void thawed_it_goes_on(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_open(b, DRAINER);
+	b->e[CARRIER].hold = true;
+	assert_int_equal(fg_send(&b->ch, 1, "x", 1, true), 0);
+	fg_pump(&b->g);
+	save_take(b);
+	assert_int_equal(fg_send(&b->ch2, 2, "x", 1, true), 0);
+	vmbus_unplug(&b->e[MONITORED].dev);
+	fg_pump(&b->g);
+	assert_int_equal(fg_recv(&b->ch2, b->buf, sizeof(b->buf), &b->pkt), 0);
+	assert_int_equal(fg_offers_poll(&b->g), 2);
+	vmbus_thaw(b->g.bus);
+	fg_pump(&b->g);
+	assert_int_equal(b->e[CARRIER].thawed, 1);
+	save_expect(&b->ch2, 2);
+	echo_release(&b->e[CARRIER]);
+	fg_pump(&b->g);
+	save_expect(&b->ch, 1);
+	assert_int_equal(fg_offers_poll(&b->g), 1);
+	assert_int_equal(fg_close(&b->ch), 0);
+	b->absent[MONITORED] = true;
+	save_move(b, true);
+	save_exchange(&b->ch2, 3);
+}
+
+static void ended_while_it_stands_still(void **state)
+{
+	struct save_bed *b = *state;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_take(b);
+	save_new_host(b);
+	live(b);
+}
+
+static void a_device_that_cannot_be_saved(void **state)
+{
+	struct save_bed *b = *state;
+	const struct vmbus_device *dev = NULL;
+
+	assert_int_equal(vmbus_offer(b->g.bus, &b->e[SPARE].dev), 0);
+	save_connect(b, LATEST);
+	save_open(b, SPARE);
+	assert_true(save_freeze(b));
+	assert_int_equal(vmbus_save(b->g.bus, &b->state, &dev), -EOPNOTSUPP);
+	assert_ptr_equal(dev, &b->e[SPARE].dev);
+	vmbus_thaw(b->g.bus);
+	fg_pump(&b->g);
+	save_exchange(&b->ch2, 1);
+	/* Closed, it can. */
+	assert_int_equal(fg_close(&b->ch2), 0);
+	b->absent[SPARE] = false;
+	save_move(b, true);
+	save_exchange(save_open(b, SPARE), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_yet),
+		TEST(unloaded),
+		TEST(connected_in_each_version),
+		TEST(the_message_target_stays),
+		TEST(offers_are_not_made_twice),
+		TEST(paused_with_messages_held),
+		TEST(messages_that_wait_for_the_slot),
+		TEST(messages_not_looked_at),
+		TEST(a_reset_under_way),
+		TEST(gpadl_half_built),
+		TEST(teardown_waits_for_the_device),
+		TEST(opening),
+		TEST(packets_not_read_yet),
+		TEST(requests_carried),
+		TEST(requests_drained),
+		TEST(a_full_ring),
+		TEST(closing),
+		TEST(sub_channels),
+		TEST(reserved_without_a_connection),
+		TEST(monitored),
+		TEST(a_moved_interrupt),
+		TEST(signals_the_guest_chose),
+		TEST(our_index_not_the_guests),
+		TEST(a_broken_ring),
+		TEST(rescinded),
+		TEST(released_by_the_guest),
+		TEST(a_device_more),
+		TEST(a_device_less),
+		TEST(relids_stay),
+		TEST(thawed_it_goes_on),
+		TEST(ended_while_it_stands_still),
+		TEST(a_device_that_cannot_be_saved),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

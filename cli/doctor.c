@@ -42,7 +42,8 @@ static void print_features(const struct doctor_host *h)
 {
 	if (!h->feature_count)
 		return;
-	printf("\nHyper-V features of a guest here, for --hyperv-features NAME=on or NAME=off:\n"
+	printf("\nHyper-V features of a guest here, for --hyperv-features NAME=on or NAME=off\n"
+	       "(default: given unasked; yes: where switched on; no: not on this host):\n"
 	       "%-23s%-8s %-8s\n",
 	       "", "kernel", "user");
 	for (unsigned i = 0; i < h->feature_count; i++)

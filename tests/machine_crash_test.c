@@ -45,7 +45,7 @@ static struct hyperv_crash log_of(const char *text)
 	return c;
 }
 
-static void test_an_oops_names_its_own_rip(void **state)
+static void an_oops_names_its_own_rip(void **state)
 {
 	struct hyperv_crash c = log_of(WARN_LOG OOPS_LOG);
 
@@ -55,7 +55,7 @@ static void test_an_oops_names_its_own_rip(void **state)
 }
 
 /* Neither the warning before it nor the program that asked for it is where the kernel was. */
-static void test_a_panic_alone_has_the_vps_rip(void **state)
+static void a_panic_alone_has_the_vps_rip(void **state)
 {
 	struct hyperv_crash c = log_of(WARN_LOG PANIC_LOG);
 
@@ -64,7 +64,7 @@ static void test_a_panic_alone_has_the_vps_rip(void **state)
 		   "RIP 0xffffffff81234567)");
 }
 
-static void test_linux_registers_have_the_rip_in_p2(void **state)
+static void linux_registers_have_the_rip_in_p2(void **state)
 {
 	struct hyperv_crash c = { .valid = true,
 				  .param = { 1, 0x8100060c00000000, 0xffffffff81000010, 4, 5 } };
@@ -75,7 +75,7 @@ static void test_linux_registers_have_the_rip_in_p2(void **state)
 	       "0x5 (VP 0, RIP 0xffffffff81000010)");
 }
 
-static void test_others_registers_are_their_own_affair(void **state)
+static void others_registers_are_their_own_affair(void **state)
 {
 	struct hyperv_crash c = { .valid = true, .param = { 0x7e, 1, 2, 3, 4 } };
 
@@ -85,7 +85,7 @@ static void test_others_registers_are_their_own_affair(void **state)
 }
 
 /* A page full of one word, and no end of line: cut, not overrun. */
-static void test_an_endless_line_is_cut(void **state)
+static void an_endless_line_is_cut(void **state)
 {
 	struct hyperv_crash c = log_of("Kernel panic");
 	char text[64], line[512];
@@ -101,11 +101,11 @@ static void test_an_endless_line_is_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_an_oops_names_its_own_rip),
-		cmocka_unit_test(test_a_panic_alone_has_the_vps_rip),
-		cmocka_unit_test(test_linux_registers_have_the_rip_in_p2),
-		cmocka_unit_test(test_others_registers_are_their_own_affair),
-		cmocka_unit_test(test_an_endless_line_is_cut),
+		cmocka_unit_test(an_oops_names_its_own_rip),
+		cmocka_unit_test(a_panic_alone_has_the_vps_rip),
+		cmocka_unit_test(linux_registers_have_the_rip_in_p2),
+		cmocka_unit_test(others_registers_are_their_own_affair),
+		cmocka_unit_test(an_endless_line_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

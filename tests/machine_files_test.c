@@ -15,7 +15,7 @@
 #include "base/log.h"
 
 /* The main loop writes to the line, and must not wait there for a reader that nobody started. */
-static void test_a_pty_without_a_reader_blocks_nobody(void **state)
+static void a_pty_without_a_reader_blocks_nobody(void **state)
 {
 	const struct config config = { .kernel = "/proc/self/exe", .console = CONSOLE_PTY };
 	static const char text[1000];
@@ -38,7 +38,7 @@ static void test_a_pty_without_a_reader_blocks_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_pty_without_a_reader_blocks_nobody),
+		cmocka_unit_test(a_pty_without_a_reader_blocks_nobody),
 	};
 
 	/* It says the name of the line, and would make its cache's folder. */

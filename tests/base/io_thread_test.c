@@ -24,7 +24,7 @@ static int begin(void *ctx)
 	return seen->result;
 }
 
-static void test_begin_runs_on_the_thread(void **state)
+static void begin_runs_on_the_thread(void **state)
 {
 	struct io_thread t;
 	struct seen seen = { 0 };
@@ -37,7 +37,7 @@ static void test_begin_runs_on_the_thread(void **state)
 }
 
 /* What failed has nothing left to free, and says so: its descriptors may be others' by now. */
-static void test_a_failed_start_is_freed_once(void **state)
+static void a_failed_start_is_freed_once(void **state)
 {
 	struct io_thread t;
 	struct seen seen = { .result = -EACCES };
@@ -52,8 +52,8 @@ static void test_a_failed_start_is_freed_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_begin_runs_on_the_thread),
-		cmocka_unit_test(test_a_failed_start_is_freed_once),
+		cmocka_unit_test(begin_runs_on_the_thread),
+		cmocka_unit_test(a_failed_start_is_freed_once),
 	};
 
 	return cmocka_run_group_tests_name("base/io_thread", tests, NULL, NULL);

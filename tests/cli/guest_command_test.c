@@ -78,7 +78,7 @@ static void build(char *const *argv, unsigned count, u8 **segment, size_t *size)
 	*segment = bytes;
 }
 
-static void test_entries(void **state)
+static void entries(void **state)
 {
 	char *argv[] = { "sh", "-c", "", "exit 7" };
 	struct cpio e;
@@ -107,7 +107,7 @@ static void test_entries(void **state)
 }
 
 /* The trailer is the last entry: what follows is another archive. */
-static void test_trailer_ends_it(void **state)
+static void trailer_ends_it(void **state)
 {
 	char *argv[] = { "true" };
 	struct cpio e;
@@ -123,7 +123,7 @@ static void test_trailer_ends_it(void **state)
 	free(segment);
 }
 
-static void test_limits(void **state)
+static void limits(void **state)
 {
 	char *big = calloc(1, GUEST_COMMAND_MAX + 1);
 	char *argv[] = { big };
@@ -140,7 +140,7 @@ static void test_limits(void **state)
 	free(big);
 }
 
-static void test_cpio_reads_it(void **state)
+static void cpio_reads_it(void **state)
 {
 	char *argv[] = { "one", "two words" };
 	char path[] = "/tmp/guest_command_test.XXXXXX", line[256];
@@ -165,7 +165,7 @@ static void test_cpio_reads_it(void **state)
 	assert_string_equal(line, "one|two words|");
 }
 
-static void test_cmdline(void **state)
+static void cmdline(void **state)
 {
 	(void)state;
 	assert_string_equal(guest_command_cmdline(), "rdinit=/candela/init");
@@ -174,9 +174,9 @@ static void test_cmdline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_entries), cmocka_unit_test(test_trailer_ends_it),
-		cmocka_unit_test(test_limits),  cmocka_unit_test(test_cpio_reads_it),
-		cmocka_unit_test(test_cmdline),
+		cmocka_unit_test(entries), cmocka_unit_test(trailer_ends_it),
+		cmocka_unit_test(limits),  cmocka_unit_test(cpio_reads_it),
+		cmocka_unit_test(cmdline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,7 +87,7 @@ static void reboot_once(struct outcome *outcome, unsigned start)
 		power_off(outcome);
 }
 
-static void test_a_reboot_is_another_start(void **state)
+static void a_reboot_is_another_start(void **state)
 {
 	(void)state;
 	assert_int_equal(supervise(reboot_once, false), 0);
@@ -107,7 +107,7 @@ static void reboot_and_signal(struct outcome *outcome, unsigned start)
 	usleep(200000);
 }
 
-static void test_a_signal_ends_a_guest_about_to_reboot(void **state)
+static void a_signal_ends_a_guest_about_to_reboot(void **state)
 {
 	(void)state;
 	assert_int_equal(supervise(reboot_and_signal, false), 128 + SIGTERM);
@@ -130,7 +130,7 @@ static void scribble_text(struct outcome *outcome, unsigned start)
 	outcome->status = 4;
 }
 
-static void test_what_a_machine_leaves_is_not_trusted(void **state)
+static void what_a_machine_leaves_is_not_trusted(void **state)
 {
 	(void)state;
 	assert_int_equal(supervise(scribble, false), 1);
@@ -144,9 +144,9 @@ static void test_what_a_machine_leaves_is_not_trusted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_reboot_is_another_start),
-		cmocka_unit_test(test_a_signal_ends_a_guest_about_to_reboot),
-		cmocka_unit_test(test_what_a_machine_leaves_is_not_trusted),
+		cmocka_unit_test(a_reboot_is_another_start),
+		cmocka_unit_test(a_signal_ends_a_guest_about_to_reboot),
+		cmocka_unit_test(what_a_machine_leaves_is_not_trusted),
 	};
 
 	log_set_level(LOG_ERROR);

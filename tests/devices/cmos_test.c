@@ -50,7 +50,7 @@ static int binary(u8 bcd)
 	return (bcd >> 4) * 10 + (bcd & 0x0f);
 }
 
-static void test_time(void **state)
+static void it_gives_the_hosts_time(void **state)
 {
 	struct tm t = { 0 };
 	time_t before = time(NULL), read, after;
@@ -70,7 +70,7 @@ static void test_time(void **state)
 }
 
 /* Registers of one sequence are of one moment. */
-static void test_moment(void **state)
+static void a_sequence_sees_one_moment(void **state)
 {
 	const struct timespec wait = { .tv_sec = 1, .tv_nsec = 100000000 };
 	u8 first;
@@ -86,7 +86,7 @@ static void test_moment(void **state)
 }
 
 /* Register A starts a new one: then the second is the host's, to the point. */
-static void test_sequence_is_exact(void **state)
+static void sequence_is_exact(void **state)
 {
 	const struct timespec wait = { .tv_nsec = 20000000 };
 
@@ -103,7 +103,7 @@ static void test_sequence_is_exact(void **state)
 	}
 }
 
-static void test_status_registers(void **state)
+static void status_registers(void **state)
 {
 	(void)state;
 	assert_int_equal(get(0x0b), 0x02);
@@ -118,7 +118,7 @@ static void test_status_registers(void **state)
 	assert_int_equal(get(0x0d), 0x80);
 }
 
-static void test_bytes(void **state)
+static void bytes(void **state)
 {
 	u16 both = 0xab40;
 	u8 value;
@@ -136,7 +136,7 @@ static void test_bytes(void **state)
 }
 
 /* The time is the host's. */
-static void test_time_cannot_be_set(void **state)
+static void time_cannot_be_set(void **state)
 {
 	u8 century = get(0x32);
 
@@ -148,12 +148,12 @@ static void test_time_cannot_be_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moment, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sequence_is_exact, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_status_registers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_time_cannot_be_set, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_gives_the_hosts_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_sequence_sees_one_moment, setup, teardown),
+		cmocka_unit_test_setup_teardown(sequence_is_exact, setup, teardown),
+		cmocka_unit_test_setup_teardown(status_registers, setup, teardown),
+		cmocka_unit_test_setup_teardown(bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(time_cannot_be_set, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

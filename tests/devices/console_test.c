@@ -73,7 +73,7 @@ static void turns(struct fixture *f)
 		loop_turn(&f->loop, 0);
 }
 
-static void test_output_arrives(void **state)
+static void output_arrives(void **state)
 {
 	struct fixture *f = *state;
 	char got[16] = "";
@@ -85,7 +85,7 @@ static void test_output_arrives(void **state)
 	assert_string_equal(got, "hello world");
 }
 
-static void test_input_waits_for_room(void **state)
+static void input_waits_for_room(void **state)
 {
 	struct fixture *f = *state;
 
@@ -103,7 +103,7 @@ static void test_input_waits_for_room(void **state)
 	assert_int_equal(f->got_len, 7);
 }
 
-static void test_end_of_input_is_quiet(void **state)
+static void end_of_input_is_quiet(void **state)
 {
 	struct fixture *f = *state;
 
@@ -115,7 +115,7 @@ static void test_end_of_input_is_quiet(void **state)
 	assert_int_equal(f->console.in.fd, -1);
 }
 
-static void test_closed_reader_does_not_stop_the_guest(void **state)
+static void closed_reader_does_not_stop_the_guest(void **state)
 {
 	struct fixture *f = *state;
 	static char data[CONSOLE_QUEUE_BYTES];
@@ -145,7 +145,7 @@ static void *write_much(void *arg)
 }
 
 /* More than queue and pipe hold: nothing is lost, nothing changes its place. */
-static void test_full_queue_waits(void **state)
+static void full_queue_waits(void **state)
 {
 	struct fixture *f = *state;
 	struct writer w = { &f->console, 4 * CONSOLE_QUEUE_BYTES };
@@ -168,7 +168,7 @@ static void test_full_queue_waits(void **state)
 	pthread_join(thread, NULL);
 }
 
-static void test_close_frees_a_waiting_writer(void **state)
+static void close_frees_a_waiting_writer(void **state)
 {
 	struct fixture *f = *state;
 	struct writer w = { &f->console, 4 * CONSOLE_QUEUE_BYTES };
@@ -197,7 +197,7 @@ ssize_t write(int fd, const void *data, size_t len)
 	return syscall(SYS_write, fd, data, len);
 }
 
-static void test_flood_leaves_the_loop_to_others(void **state)
+static void flood_leaves_the_loop_to_others(void **state)
 {
 	struct fixture f = { 0 };
 	struct console_config config = { .in_fd = -1,
@@ -221,7 +221,7 @@ static void test_flood_leaves_the_loop_to_others(void **state)
 	close(config.out_fd);
 }
 
-static void test_unix_client(void **state)
+static void unix_client(void **state)
 {
 	struct fixture f = { .room = sizeof(f.got) };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -267,15 +267,15 @@ static void test_unix_client(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_output_arrives, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_input_waits_for_room, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_end_of_input_is_quiet, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_closed_reader_does_not_stop_the_guest, setup,
+		cmocka_unit_test_setup_teardown(output_arrives, setup, teardown),
+		cmocka_unit_test_setup_teardown(input_waits_for_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(end_of_input_is_quiet, setup, teardown),
+		cmocka_unit_test_setup_teardown(closed_reader_does_not_stop_the_guest, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_full_queue_waits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_close_frees_a_waiting_writer, setup, teardown),
-		cmocka_unit_test(test_flood_leaves_the_loop_to_others),
-		cmocka_unit_test(test_unix_client),
+		cmocka_unit_test_setup_teardown(full_queue_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(close_frees_a_waiting_writer, setup, teardown),
+		cmocka_unit_test(flood_leaves_the_loop_to_others),
+		cmocka_unit_test(unix_client),
 	};
 
 	return cmocka_run_group_tests_name("devices/console", tests, NULL, NULL);

@@ -34,7 +34,7 @@ static void assert_silent(const struct exit_port *p)
 	assert_string_equal(exit_port_message(p), "");
 }
 
-static void test_nothing_said(void **state)
+static void nothing_said(void **state)
 {
 	struct io_range r = exit_port_range(*state);
 
@@ -44,7 +44,7 @@ static void test_nothing_said(void **state)
 	assert_silent(*state);
 }
 
-static void test_status(void **state)
+static void status(void **state)
 {
 	out(*state, EXIT_PORT_STARTED, EXIT_PORT_STARTED_VALUE);
 	assert_true(exit_port_started(*state));
@@ -56,21 +56,21 @@ static void test_status(void **state)
 	assert_int_equal(exit_port_status(*state), 255);
 }
 
-static void test_message(void **state)
+static void message(void **state)
 {
 	for (const char *c = "\nno disk\n\033[2J\x80\n"; *c; c++)
 		out(*state, EXIT_PORT_MESSAGE, (u8)*c);
 	assert_string_equal(exit_port_message(*state), "no disk\n?[2J?");
 }
 
-static void test_message_is_bounded(void **state)
+static void message_is_bounded(void **state)
 {
 	for (unsigned i = 0; i < 2 * EXIT_PORT_MESSAGE_MAX; i++)
 		out(*state, EXIT_PORT_MESSAGE, 0);
 	assert_int_equal(strlen(exit_port_message(*state)), EXIT_PORT_MESSAGE_MAX);
 }
 
-static void test_other_values_are_ignored(void **state)
+static void other_values_are_ignored(void **state)
 {
 	struct io_range r = exit_port_range(*state);
 	u16 wide = 0x0101;
@@ -83,11 +83,11 @@ static void test_other_values_are_ignored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_nothing_said, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_message, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_message_is_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_values_are_ignored, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(status, setup, teardown),
+		cmocka_unit_test_setup_teardown(message, setup, teardown),
+		cmocka_unit_test_setup_teardown(message_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(other_values_are_ignored, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static int setup(void **state)
 	return pm_add(&vm);
 }
 
-static void test_power_off(void **state)
+static void power_off(void **state)
 {
 	(void)state;
 	assert_int_equal(in(LAYOUT_PORT_SLEEP_CONTROL), 0);
@@ -57,14 +57,14 @@ static void test_power_off(void **state)
 	assert_int_equal(after_write(LAYOUT_PORT_SLEEP_CONTROL, 0x20 | 5 << 2), VM_END_POWEROFF);
 }
 
-static void test_reset_register(void **state)
+static void reset_register(void **state)
 {
 	(void)state;
 	assert_int_equal(after_write(LAYOUT_PORT_RESET, LAYOUT_RESET_VALUE + 1), NOT_ENDED);
 	assert_int_equal(after_write(LAYOUT_PORT_RESET, LAYOUT_RESET_VALUE), VM_END_REBOOT);
 }
 
-static void test_keyboard_controller(void **state)
+static void keyboard_controller(void **state)
 {
 	(void)state;
 	assert_int_equal(in(0x60), 0xff);
@@ -74,7 +74,7 @@ static void test_keyboard_controller(void **state)
 	assert_int_equal(after_write(0x64, 0xfe), VM_END_REBOOT);
 }
 
-static void test_reset_control(void **state)
+static void reset_control(void **state)
 {
 	(void)state;
 	assert_int_equal(in(0xcf9), 0);
@@ -84,7 +84,7 @@ static void test_reset_control(void **state)
 }
 
 /* 0xcf8 is where a guest looks for PCI: not ours. */
-static void test_neighbours(void **state)
+static void neighbours(void **state)
 {
 	u32 value = 0x80000000;
 
@@ -97,9 +97,9 @@ static void test_neighbours(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_power_off),           cmocka_unit_test(test_reset_register),
-		cmocka_unit_test(test_keyboard_controller), cmocka_unit_test(test_reset_control),
-		cmocka_unit_test(test_neighbours),
+		cmocka_unit_test(power_off),           cmocka_unit_test(reset_register),
+		cmocka_unit_test(keyboard_controller), cmocka_unit_test(reset_control),
+		cmocka_unit_test(neighbours),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

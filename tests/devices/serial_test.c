@@ -89,7 +89,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void test_range(void **state)
+static void the_range(void **state)
 {
 	struct uart *u = *state;
 
@@ -99,7 +99,7 @@ static void test_range(void **state)
 }
 
 /* What Linux's autoconfig() looks at. */
-static void test_detected_as_16550a(void **state)
+static void detected_as_16550a(void **state)
 {
 	struct uart *u = *state;
 
@@ -124,7 +124,7 @@ static void test_detected_as_16550a(void **state)
 	assert_int_equal(in(u, UART_SCR), 0x5a);
 }
 
-static void test_divisor_is_kept_apart(void **state)
+static void divisor_is_kept_apart(void **state)
 {
 	struct uart *u = *state;
 
@@ -140,7 +140,7 @@ static void test_divisor_is_kept_apart(void **state)
 	assert_int_equal(in(u, UART_IER), UART_IER_RDI);
 }
 
-static void test_output(void **state)
+static void output_arrives(void **state)
 {
 	struct uart *u = *state;
 
@@ -152,7 +152,7 @@ static void test_output(void **state)
 	assert_int_equal(in(u, UART_LSR), UART_LSR_THRE | UART_LSR_TEMT);
 }
 
-static void test_wide_access(void **state)
+static void wide_access(void **state)
 {
 	struct uart *u = *state;
 	u32 value = 0;
@@ -167,7 +167,7 @@ static void test_wide_access(void **state)
 }
 
 /* A FIFO of output costs one edge; reading IIR takes the reason away, the next byte brings it. */
-static void test_transmit_interrupt(void **state)
+static void transmit_interrupt(void **state)
 {
 	struct uart *u = *state;
 
@@ -189,7 +189,7 @@ static void test_transmit_interrupt(void **state)
 	assert_int_equal(in(u, UART_IIR), 0xc0 | UART_IIR_THRI);
 }
 
-static void test_interrupt_needs_out2(void **state)
+static void interrupt_needs_out2(void **state)
 {
 	struct uart *u = *state;
 
@@ -200,7 +200,7 @@ static void test_interrupt_needs_out2(void **state)
 	assert_int_equal(edges(u), 1);
 }
 
-static void test_input(void **state)
+static void input(void **state)
 {
 	struct uart *u = *state;
 
@@ -219,7 +219,7 @@ static void test_input(void **state)
 	assert_int_equal(u->room, 0);
 }
 
-static void test_input_trigger(void **state)
+static void input_trigger(void **state)
 {
 	struct uart *u = *state;
 
@@ -234,7 +234,7 @@ static void test_input_trigger(void **state)
 }
 
 /* The FIFO wraps, and who was refused hears of room once. */
-static void test_input_room(void **state)
+static void input_room(void **state)
 {
 	struct uart *u = *state;
 	const char text[] = "0123456789abcdefghij";
@@ -254,7 +254,7 @@ static void test_input_room(void **state)
 }
 
 /* Linux clears the FIFO when it opens the port: what waits outside must not wait for ever. */
-static void test_cleared_fifo_makes_room(void **state)
+static void cleared_fifo_makes_room(void **state)
 {
 	struct uart *u = *state;
 
@@ -263,7 +263,7 @@ static void test_cleared_fifo_makes_room(void **state)
 	assert_int_equal(u->room, 1);
 }
 
-static void test_input_without_fifo(void **state)
+static void input_without_fifo(void **state)
 {
 	struct uart *u = *state;
 
@@ -274,7 +274,7 @@ static void test_input_without_fifo(void **state)
 	assert_int_equal(u->room, 1);
 }
 
-static void test_loopback(void **state)
+static void loopback(void **state)
 {
 	struct uart *u = *state;
 
@@ -311,7 +311,7 @@ static void *feed(void *arg)
 }
 
 /* The main loop feeds while a vCPU reads: nothing is lost or changed. */
-static void test_input_from_another_thread(void **state)
+static void input_from_another_thread(void **state)
 {
 	struct uart *u = *state;
 	pthread_t thread;
@@ -330,21 +330,20 @@ static void test_input_from_another_thread(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_range, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_detected_as_16550a, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_divisor_is_kept_apart, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_output, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_wide_access, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_transmit_interrupt, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_interrupt_needs_out2, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_input, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_input_trigger, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_input_room, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_cleared_fifo_makes_room, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_input_without_fifo, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_loopback, setup_open, teardown),
-		cmocka_unit_test_setup_teardown(test_input_from_another_thread, setup_open,
-						teardown),
+		cmocka_unit_test_setup_teardown(the_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(detected_as_16550a, setup, teardown),
+		cmocka_unit_test_setup_teardown(divisor_is_kept_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(output_arrives, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(wide_access, setup, teardown),
+		cmocka_unit_test_setup_teardown(transmit_interrupt, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(interrupt_needs_out2, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(input, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(input_trigger, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(input_room, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(cleared_fifo_makes_room, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(input_without_fifo, setup, teardown),
+		cmocka_unit_test_setup_teardown(loopback, setup_open, teardown),
+		cmocka_unit_test_setup_teardown(input_from_another_thread, setup_open, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

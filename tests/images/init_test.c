@@ -21,7 +21,7 @@
 
 /* ---- Options */
 
-static void test_options_default(void **state)
+static void options_default(void **state)
 {
 	char line[] = "BOOT_IMAGE=/vmlinuz console=ttyS0 quiet rdinit=/candela/init\n";
 	struct options o;
@@ -36,7 +36,7 @@ static void test_options_default(void **state)
 	assert_int_equal(o.root_wait_s, OPTIONS_ROOT_WAIT_S);
 }
 
-static void test_options(void **state)
+static void options_read(void **state)
 {
 	char line[] = "ro root=/dev/sda1 root=UUID=12-34 rootfstype=xfs,ext4 rw "
 		      "rootflags=noatime,data=journal rootwait=5 modules_load=overlay,9p rootx=1";
@@ -52,7 +52,7 @@ static void test_options(void **state)
 	assert_int_equal(o.root_wait_s, 5);
 }
 
-static void test_options_quotes(void **state)
+static void options_quotes(void **state)
 {
 	char line[] = "a=\"root=no x\" \"root=LABEL=my disk\" rootflags=\"x y\" rootwait rw ro";
 	struct options o;
@@ -65,7 +65,7 @@ static void test_options_quotes(void **state)
 	assert_false(o.root_writable);
 }
 
-static void test_options_odd(void **state)
+static void options_odd(void **state)
 {
 	char line[] = "root= rootwait=soon rootfstype= \"rw";
 	char empty[] = "";
@@ -101,7 +101,7 @@ static void assert_path(const char *name, const char *expected)
 	assert_memory_equal(path, expected, len);
 }
 
-static void test_module_path(void **state)
+static void module_path(void **state)
 {
 	size_t len;
 
@@ -117,7 +117,7 @@ static void test_module_path(void **state)
 	assert_null(modinfo_path("", "ext4", &len));
 }
 
-static void test_module_depends(void **state)
+static void module_depends(void **state)
 {
 	static const char image[] = "\177ELF\0license=GPL\0depends=jbd2,crc16,,mbcache\0name=x";
 	static const char cut[] = { 0, 'd', 'e', 'p', 'e', 'n', 'd', 's', '=', 'x' };
@@ -137,7 +137,7 @@ static void test_module_depends(void **state)
 	assert_string_equal(modinfo_depends("\0depends=", 10), "");
 }
 
-static void test_module_list_skips_long_names(void **state)
+static void module_list_skips_long_names(void **state)
 {
 	char list[2 * MODINFO_NAME_MAX], name[MODINFO_NAME_MAX];
 	const char *at = list;
@@ -149,7 +149,7 @@ static void test_module_list_skips_long_names(void **state)
 	assert_string_equal(name, "ok");
 }
 
-static void test_module_alias(void **state)
+static void module_alias(void **state)
 {
 	const char *at = "# Aliases extracted from modules themselves.\n"
 			 "alias fs-ext4 ext4\n"
@@ -198,7 +198,7 @@ static void assert_unpacks(const u8 *packed, size_t packed_len, const u8 *plain)
 	assert_true(unpack(packed, packed_len / 2, &out, &len) < 0);
 }
 
-static void test_unpack_xz(void **state)
+static void unpack_xz(void **state)
 {
 	u8 *plain = plain_make(), *packed = malloc(PLAIN_LEN);
 	size_t len = 0;
@@ -212,7 +212,7 @@ static void test_unpack_xz(void **state)
 	free(plain);
 }
 
-static void test_unpack_zstd(void **state)
+static void unpack_zstd(void **state)
 {
 	u8 *plain = plain_make(), *packed = malloc(PLAIN_LEN);
 	size_t len = ZSTD_compress(packed, PLAIN_LEN, plain, PLAIN_LEN, 3);
@@ -224,7 +224,7 @@ static void test_unpack_zstd(void **state)
 	free(plain);
 }
 
-static void test_unpack_gzip(void **state)
+static void unpack_gzip(void **state)
 {
 	u8 *plain = plain_make(), *packed = malloc(PLAIN_LEN);
 	z_stream s = {
@@ -244,7 +244,7 @@ static void test_unpack_gzip(void **state)
 	free(plain);
 }
 
-static void test_unpack_others(void **state)
+static void unpack_others(void **state)
 {
 	u8 damaged[64] = { 0xfd, '7', 'z', 'X', 'Z' };
 	void *out;
@@ -280,7 +280,7 @@ static void assert_volume(const char *type, const char *label)
 	assert_string_equal(v.uuid, "11223344-5566-7788-99aa-bbccddeeff00");
 }
 
-static void test_volume_ext4(void **state)
+static void volume_ext4(void **state)
 {
 	struct volume v;
 
@@ -292,7 +292,7 @@ static void test_volume_ext4(void **state)
 	assert_false(volume_identify(head, 0x43a, &v));
 }
 
-static void test_volume_xfs(void **state)
+static void volume_xfs(void **state)
 {
 	(void)state;
 	memcpy(head, "XFSB", 4);
@@ -301,7 +301,7 @@ static void test_volume_xfs(void **state)
 	assert_volume("xfs", "data");
 }
 
-static void test_volume_btrfs(void **state)
+static void volume_btrfs(void **state)
 {
 	(void)state;
 	memcpy(head + 0x10040, "_BHRfS_M", 8);
@@ -310,7 +310,7 @@ static void test_volume_btrfs(void **state)
 	assert_volume("btrfs", "pool");
 }
 
-static void test_volume_unknown(void **state)
+static void volume_unknown(void **state)
 {
 	struct volume v;
 
@@ -331,7 +331,7 @@ static void gpt_make(size_t sector)
 	memcpy(head + 2 * sector + 128 + 16, uuid, 16);
 }
 
-static void test_partition_gpt(void **state)
+static void partition_gpt(void **state)
 {
 	const size_t sectors[] = { 512, 4096 };
 	char text[VOLUME_UUID_TEXT];
@@ -350,7 +350,7 @@ static void test_partition_gpt(void **state)
 	}
 }
 
-static void test_partition_mbr(void **state)
+static void partition_mbr(void **state)
 {
 	char text[VOLUME_UUID_TEXT];
 
@@ -365,7 +365,7 @@ static void test_partition_mbr(void **state)
 
 /* ---- The command */
 
-static void test_command_split(void **state)
+static void command_line_splits(void **state)
 {
 	char text[] = "sh\0-c\0\0exit 7";
 	char **argv = command_split(text, sizeof(text));
@@ -385,25 +385,25 @@ static void test_command_split(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options_default),
-		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_options_quotes),
-		cmocka_unit_test(test_options_odd),
-		cmocka_unit_test(test_module_path),
-		cmocka_unit_test(test_module_depends),
-		cmocka_unit_test(test_module_list_skips_long_names),
-		cmocka_unit_test(test_module_alias),
-		cmocka_unit_test(test_unpack_xz),
-		cmocka_unit_test(test_unpack_zstd),
-		cmocka_unit_test(test_unpack_gzip),
-		cmocka_unit_test(test_unpack_others),
-		cmocka_unit_test_setup(test_volume_ext4, head_clear),
-		cmocka_unit_test_setup(test_volume_xfs, head_clear),
-		cmocka_unit_test_setup(test_volume_btrfs, head_clear),
-		cmocka_unit_test_setup(test_volume_unknown, head_clear),
-		cmocka_unit_test_setup(test_partition_gpt, head_clear),
-		cmocka_unit_test_setup(test_partition_mbr, head_clear),
-		cmocka_unit_test(test_command_split),
+		cmocka_unit_test(options_default),
+		cmocka_unit_test(options_read),
+		cmocka_unit_test(options_quotes),
+		cmocka_unit_test(options_odd),
+		cmocka_unit_test(module_path),
+		cmocka_unit_test(module_depends),
+		cmocka_unit_test(module_list_skips_long_names),
+		cmocka_unit_test(module_alias),
+		cmocka_unit_test(unpack_xz),
+		cmocka_unit_test(unpack_zstd),
+		cmocka_unit_test(unpack_gzip),
+		cmocka_unit_test(unpack_others),
+		cmocka_unit_test_setup(volume_ext4, head_clear),
+		cmocka_unit_test_setup(volume_xfs, head_clear),
+		cmocka_unit_test_setup(volume_btrfs, head_clear),
+		cmocka_unit_test_setup(volume_unknown, head_clear),
+		cmocka_unit_test_setup(partition_gpt, head_clear),
+		cmocka_unit_test_setup(partition_mbr, head_clear),
+		cmocka_unit_test(command_line_splits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

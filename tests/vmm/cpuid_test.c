@@ -35,7 +35,7 @@ static void host_table(struct cpuid *t)
 	put(t, 0x8000001e, 9, 9, 9, 9);
 }
 
-static void test_hides_what_the_guest_must_not_see(void **state)
+static void hides_what_the_guest_must_not_see(void **state)
 {
 	struct cpuid t;
 
@@ -51,7 +51,7 @@ static void test_hides_what_the_guest_must_not_see(void **state)
 	assert_true(cpuid_find(&t, 1, 0)->ecx & 1u << 24);
 }
 
-static void test_nested_keeps_virtualization(void **state)
+static void nested_keeps_virtualization(void **state)
 {
 	struct cpuid t;
 
@@ -66,7 +66,7 @@ static void test_nested_keeps_virtualization(void **state)
 	assert_false(cpuid_has_vmx(&t) || cpuid_has_svm(&t));
 }
 
-static void test_hides_the_invariant_tsc(void **state)
+static void hides_the_invariant_tsc(void **state)
 {
 	struct cpuid t;
 
@@ -81,7 +81,7 @@ static void test_hides_the_invariant_tsc(void **state)
 	assert_int_equal(cpuid_find(&t, 0x80000007, 0)->edx, 1);
 }
 
-static void test_gives_each_vp_its_place(void **state)
+static void gives_each_vp_its_place(void **state)
 {
 	struct cpuid t;
 
@@ -98,7 +98,7 @@ static void test_gives_each_vp_its_place(void **state)
 	assert_int_equal(cpuid_find(&t, 0x8000001e, 0)->eax, 5);
 }
 
-static void test_one_vp_has_no_siblings(void **state)
+static void one_vp_has_no_siblings(void **state)
 {
 	struct cpuid t;
 
@@ -109,7 +109,7 @@ static void test_one_vp_has_no_siblings(void **state)
 	assert_int_equal(cpuid_find(&t, 0xb, 1)->eax, 0);
 }
 
-static void test_set_replaces_and_remove_removes(void **state)
+static void set_replaces_and_remove_removes(void **state)
 {
 	struct cpuid t = { 0 };
 	struct kvm_cpuid_entry2 e = { .function = 7,
@@ -135,12 +135,12 @@ static void test_set_replaces_and_remove_removes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hides_what_the_guest_must_not_see),
-		cmocka_unit_test(test_nested_keeps_virtualization),
-		cmocka_unit_test(test_hides_the_invariant_tsc),
-		cmocka_unit_test(test_gives_each_vp_its_place),
-		cmocka_unit_test(test_one_vp_has_no_siblings),
-		cmocka_unit_test(test_set_replaces_and_remove_removes),
+		cmocka_unit_test(hides_what_the_guest_must_not_see),
+		cmocka_unit_test(nested_keeps_virtualization),
+		cmocka_unit_test(hides_the_invariant_tsc),
+		cmocka_unit_test(gives_each_vp_its_place),
+		cmocka_unit_test(one_vp_has_no_siblings),
+		cmocka_unit_test(set_replaces_and_remove_removes),
 	};
 
 	return cmocka_run_group_tests_name("vmm/cpuid", tests, NULL, NULL);

@@ -42,7 +42,7 @@ static int add(struct io_table *t, enum io_space space, u64 base, u64 len, struc
 	return io_add(t, &r);
 }
 
-static void test_finds_the_range_and_gives_offsets(void **state)
+static void finds_the_range_and_gives_offsets(void **state)
 {
 	struct io_table t = { 0 };
 	struct seen com1 = { 0 }, rtc = { 0 }, mmio = { 0 };
@@ -63,7 +63,7 @@ static void test_finds_the_range_and_gives_offsets(void **state)
 	assert_int_equal(com1.calls, 1);
 }
 
-static void test_nobody_answers_ones(void **state)
+static void nobody_answers_ones(void **state)
 {
 	struct io_table t = { 0 };
 	struct seen s = { 0 };
@@ -81,7 +81,7 @@ static void test_nobody_answers_ones(void **state)
 	assert_int_equal(s.calls, 0);
 }
 
-static void test_refuses_bad_ranges(void **state)
+static void refuses_bad_ranges(void **state)
 {
 	struct io_table t = { 0 };
 	struct seen s = { 0 };
@@ -97,7 +97,7 @@ static void test_refuses_bad_ranges(void **state)
 	assert_int_equal(add(&t, IO_PORT, 0xf8, 8, &s), 0);
 }
 
-static void test_full_table(void **state)
+static void full_table(void **state)
 {
 	struct io_table t = { 0 };
 	struct seen s = { 0 };
@@ -115,10 +115,10 @@ static void test_full_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_finds_the_range_and_gives_offsets),
-		cmocka_unit_test(test_nobody_answers_ones),
-		cmocka_unit_test(test_refuses_bad_ranges),
-		cmocka_unit_test(test_full_table),
+		cmocka_unit_test(finds_the_range_and_gives_offsets),
+		cmocka_unit_test(nobody_answers_ones),
+		cmocka_unit_test(refuses_bad_ranges),
+		cmocka_unit_test(full_table),
 	};
 
 	return cmocka_run_group_tests_name("vmm/io", tests, NULL, NULL);

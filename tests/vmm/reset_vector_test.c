@@ -11,7 +11,7 @@
 #include "vmm/layout.h"
 #include "vmm/reset_vector.h"
 
-static void test_it_writes_the_reset_register(void **state)
+static void it_writes_the_reset_register(void **state)
 {
 	struct gmem m;
 	u8 code[9];
@@ -26,7 +26,7 @@ static void test_it_writes_the_reset_register(void **state)
 	gmem_fini(&m);
 }
 
-static void test_no_ram_there(void **state)
+static void no_ram_there(void **state)
 {
 	struct gmem m = { 0 };
 
@@ -37,8 +37,8 @@ static void test_no_ram_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_it_writes_the_reset_register),
-		cmocka_unit_test(test_no_ram_there),
+		cmocka_unit_test(it_writes_the_reset_register),
+		cmocka_unit_test(no_ram_there),
 	};
 
 	return cmocka_run_group_tests_name("vmm/reset_vector", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "base/types.h"
 #include "hyperv/hyperv.h"
+#include "hyperv/tlfs.h"
 
 struct hyperv_vp;
 struct hyperv_state;
@@ -39,7 +40,7 @@ struct hyperv_backend {
 	 */
 	void (*pass_on)(struct hyperv_vp *vp, u32 msr, u64 value);
 	/* Fills the hypercall page. */
-	void (*fill_hypercall_page)(u8 page[static 4096]);
+	void (*fill_hypercall_page)(u8 page[static HV_PAGE_SIZE]);
 	/*
 	 * Whether KVM keeps that MSR itself, so that candela reads and writes it there. NULL: none.
 	 */

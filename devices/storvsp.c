@@ -7,6 +7,8 @@
  * Back-pressure. No free request: receiving stops (`starved`) until one is answered. No room for an
  * answer: it waits in `unsent`, and nothing more is received until ready() has sent it.
  *
+ * Saving. Requests on the disks are drained; answers without room in the ring are carried.
+ *
  * Sizes. Guests before Windows 8 know packets of 48 bytes, later ones 64, and Linux checks the
  * length of an answer before a version is agreed on: every answer is as long as its packet was.
  */
@@ -37,6 +39,14 @@ static struct storvsp_request *request_take(struct storvsp_channel *sc)
 	return q;
 }
 
+static void freeze_settle(struct storvsp_channel *sc)
+{
+	if (!sc->freezing || sc->in_flight != sc->unsent_count)
+		return;
+	sc->freezing = false;
+	channel_frozen(sc->ch);
+}
+
 static void request_free(struct storvsp_request *q)
 {
 	struct storvsp_channel *sc = q->sc;
@@ -51,6 +61,7 @@ static void request_free(struct storvsp_request *q)
 		sc->starved = false;
 		channel_resume(sc->ch);
 	}
+	freeze_settle(sc);
 }
 
 /* False: no room. */
@@ -62,6 +73,14 @@ static bool request_send(struct storvsp_request *q)
 		return false;
 	request_free(q);
 	return true;
+}
+
+static void unsent_add(struct storvsp_channel *sc, struct storvsp_request *q)
+{
+	q->next = NULL;
+	*sc->unsent_tail = q;
+	sc->unsent_tail = &q->next;
+	sc->unsent_count++;
 }
 
 static void request_answer(struct storvsp_request *q, enum nt_status status)
@@ -77,9 +96,8 @@ static void request_answer(struct storvsp_request *q, enum nt_status status)
 	q->packet.status = status;
 	if (!sc->unsent && request_send(q))
 		return;
-	q->next = NULL;
-	*sc->unsent_tail = q;
-	sc->unsent_tail = &q->next;
+	unsent_add(sc, q);
+	freeze_settle(sc);
 }
 
 /* False: some still wait. */
@@ -91,6 +109,7 @@ static bool unsent_flush(struct storvsp_channel *sc)
 		if (!request_send(q))
 			return false;
 		sc->unsent = next;
+		sc->unsent_count--;
 		if (!next)
 			sc->unsent_tail = &sc->unsent;
 	}
@@ -246,6 +265,13 @@ static void storvsp_ready(struct vmbus_channel *ch)
 	channel_resume(ch);
 }
 
+static void unsent_clear(struct storvsp_channel *sc)
+{
+	sc->unsent = NULL;
+	sc->unsent_tail = &sc->unsent;
+	sc->unsent_count = 0;
+}
+
 static int storvsp_open(struct vmbus_channel *ch)
 {
 	struct storvsp *s = channel_device(ch)->data;
@@ -259,11 +285,10 @@ static int storvsp_open(struct vmbus_channel *ch)
 	sc = &s->channel[index];
 	sc->s = s;
 	sc->ch = ch;
-	sc->closing = sc->starved = false;
+	sc->closing = sc->starved = sc->freezing = false;
 	sc->in_flight = sc->fresh = 0;
 	sc->free = NULL;
-	sc->unsent = NULL;
-	sc->unsent_tail = &sc->unsent;
+	unsent_clear(sc);
 	channel_set_data(ch, sc);
 	return 0;
 }
@@ -273,13 +298,94 @@ static void storvsp_close(struct vmbus_channel *ch)
 	struct storvsp_channel *sc = channel_data(ch);
 
 	/* Answers that found no room will not be read any more. */
-	for (struct storvsp_request *q = sc->unsent; q; q = q->next)
-		sc->in_flight--;
-	sc->unsent = NULL;
-	sc->unsent_tail = &sc->unsent;
+	sc->in_flight -= sc->unsent_count;
+	unsent_clear(sc);
+	sc->freezing = false;
 	sc->closing = true;
 	if (!sc->in_flight)
 		channel_closed(ch);
+}
+
+/* ---- Saving and restoring ---- */
+
+#define STORVSP_SAVED 1u /* the version of what follows */
+
+static void storvsp_freeze(struct vmbus_channel *ch)
+{
+	struct storvsp_channel *sc = channel_data(ch);
+
+	sc->freezing = true;
+	freeze_settle(sc);
+}
+
+/*
+ * u32 STORVSP_SAVED, u8 state, u16 version, u32 count of answers without room; each: u64 transaction
+ * id, u32 bytes, the packet.
+ */
+static void storvsp_save(struct vmbus_channel *ch, struct stream_out *out)
+{
+	const struct storvsp_channel *sc = channel_data(ch);
+
+	stream_put_u32(out, STORVSP_SAVED);
+	stream_put_u8(out, (u8)sc->s->state);
+	stream_put_u16(out, sc->s->version);
+	stream_put_u32(out, sc->unsent_count);
+	for (const struct storvsp_request *q = sc->unsent; q; q = q->next) {
+		stream_put_u64(out, q->transaction_id);
+		stream_put_u32(out, q->size);
+		stream_put_bytes(out, &q->packet, q->size);
+	}
+}
+
+static int unsent_restore(struct storvsp_channel *sc, struct stream_in *in)
+{
+	u64 id = stream_get_u64(in);
+	u32 size = stream_get_u32(in);
+	struct storvsp_request *q;
+
+	if (in->bad || size < VSTOR_HEADER_SIZE || size > sizeof(q->packet))
+		return -EINVAL;
+	q = request_take(sc);
+	if (!q)
+		return -EINVAL;
+	q->transaction_id = id;
+	q->answer = true;
+	q->size = size;
+	memset(&q->packet, 0, sizeof(q->packet));
+	stream_get_bytes(in, &q->packet, size);
+	unsent_add(sc, q);
+	return 0;
+}
+
+/* A state as negotiating leads to. */
+static int state_restore(struct storvsp *s, struct stream_in *in)
+{
+	u8 state = stream_get_u8(in);
+	u16 version = stream_get_u16(in);
+
+	if (!state || state > STORVSP_READY || state & (state - 1) ||
+	    (version && !storvsp_version_known(version)) ||
+	    (state >= STORVSP_PROPERTIES && !version))
+		return -EINVAL;
+	s->state = state;
+	s->version = version;
+	return 0;
+}
+
+static int storvsp_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	struct storvsp *s = channel_device(ch)->data;
+	struct storvsp_channel *sc;
+	int err = storvsp_open(ch);
+
+	if (err)
+		return err;
+	sc = channel_data(ch);
+	if (stream_get_u32(in) != STORVSP_SAVED || state_restore(s, in))
+		return -EINVAL;
+	for (u32 count = stream_get_u32(in); !err && count; count--)
+		err = unsent_restore(sc, in);
+	return err;
 }
 
 static const struct vmbus_device_ops storvsp_ops = {
@@ -289,6 +395,9 @@ static const struct vmbus_device_ops storvsp_ops = {
 	.open = storvsp_open,
 	.ready = storvsp_ready,
 	.close = storvsp_close,
+	.freeze = storvsp_freeze,
+	.save = storvsp_save,
+	.restore = storvsp_restore,
 };
 
 /* ---- The controller ---- */

@@ -53,10 +53,12 @@ struct storvsp_channel {
 	struct uring *uring; /* of the loop it runs on now */
 	bool closing;
 	bool starved; /* stopped for want of a request */
+	bool freezing; /* until all in flight wait for room */
 	unsigned in_flight;
 	unsigned fresh; /* requests from here on were never used */
 	struct storvsp_request *free;
 	struct storvsp_request *unsent, **unsent_tail; /* answered; no room in the ring yet */
+	unsigned unsent_count;
 	u8 buf[STORVSP_PACKET_MAX];
 	struct storvsp_request request[STORVSP_REQUESTS];
 };
@@ -77,6 +79,9 @@ struct storvsp {
  * storvsp_execute() now.
  */
 enum nt_status storvsp_operation(struct storvsp_request *q, const struct vmbus_packet *pkt);
+
+/* Whether a version could have been negotiated. */
+bool storvsp_version_known(u16 version);
 
 /* EXECUTE_SRB: NT_PENDING, or the status where the packet makes no sense. */
 enum nt_status storvsp_execute(struct storvsp_request *q, const struct vmbus_packet *pkt);

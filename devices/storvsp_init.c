@@ -14,22 +14,28 @@ static enum nt_status begin(struct storvsp_request *q, const struct vmbus_packet
 	return NT_SUCCESS;
 }
 
-static enum nt_status query_version(struct storvsp_request *q, const struct vmbus_packet *pkt)
+bool storvsp_version_known(u16 version)
 {
 	static const u16 known[] = { VSTOR_VERSION_WIN6, VSTOR_VERSION_WIN7, VSTOR_VERSION_WIN8,
 				     VSTOR_VERSION_WIN8_1, VSTOR_VERSION_WIN10 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+		if (known[i] == version)
+			return true;
+	return false;
+}
+
+static enum nt_status query_version(struct storvsp_request *q, const struct vmbus_packet *pkt)
+{
 	u16 version = q->packet.version.major_minor;
 
 	(void)pkt;
 	q->packet.version.revision = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		if (known[i] != version)
-			continue;
-		q->sc->s->version = version;
-		q->sc->s->state = STORVSP_PROPERTIES;
-		return NT_SUCCESS;
-	}
-	return NT_REVISION_MISMATCH;
+	if (!storvsp_version_known(version))
+		return NT_REVISION_MISMATCH;
+	q->sc->s->version = version;
+	q->sc->s->state = STORVSP_PROPERTIES;
+	return NT_SUCCESS;
 }
 
 static enum nt_status query_properties(struct storvsp_request *q, const struct vmbus_packet *pkt)

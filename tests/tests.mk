@@ -70,7 +70,8 @@ $(foreach t,channel channel_io version reserved offer monitor move trace,\
 $(foreach t,save save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices
-$(eval $(call unit_test,devices/storvsp_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
+$(foreach t,storvsp storvsp_save,\
+	$(eval $(call unit_test,devices/$(t)_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
 $(eval $(call unit_test,devices/scsi_disk_test,$(wildcard devices/scsi_*.c) $(DISKS),-luring))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))

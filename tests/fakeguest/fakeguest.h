@@ -67,6 +67,7 @@ struct fakeguest {
 	pthread_t io_thread[FG_IO_MAX];
 	bool io_threads; /* between fg_start_io() and fg_stop_io() */
 	struct vmbus *bus;
+	bool frozen; /* between fg_freeze() and fg_thaw() or fg_new_host() */
 
 	/* The hypervisor's part. */
 	struct vmbus_port port;
@@ -134,6 +135,16 @@ void fg_pump(struct fakeguest *g);
 
 /* Turns all loops until done(ctx) or timeout_ms have passed; for work outside the loops. */
 bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx, int timeout_ms);
+
+/*
+ * vmbus_freeze(), then pumps; false: something is still under way, look at g->frozen later.
+ * vmbus_thaw(), and pumps.
+ */
+bool fg_freeze(struct fakeguest *g);
+void fg_thaw(struct fakeguest *g);
+
+/* The host ends and another begins, on the same memory and loops; no devices yet. 0 or -errno. */
+int fg_new_host(struct fakeguest *g);
 
 /* count fresh contiguous zeroed pages, for ever; 0 where RAM is used up. Does not pump. */
 gpa_t fg_alloc(struct fakeguest *g, u32 count);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/fakeguest/fakeguest.h"
+#include "vmbus/save.h"
 
 #define PUMP_TURNS 100000
 
@@ -98,11 +99,23 @@ static int loops_init(struct fakeguest *g)
 	return err;
 }
 
+static int bus_init(struct fakeguest *g)
+{
+	const struct vmbus_config config = {
+		.mem = &g->mem,
+		.port = &g->port,
+		.control = &g->control,
+		.io = g->io_list,
+		.io_count = g->io_count,
+	};
+
+	return vmbus_init(&g->bus, &config);
+}
+
 int fg_init(struct fakeguest *g, const struct fg_config *config)
 {
 	static const struct fg_config none;
 	const struct fg_config *c = config ? config : &none;
-	struct vmbus_config bus;
 	int err;
 
 	memset(g, 0, sizeof(*g));
@@ -123,14 +136,7 @@ int fg_init(struct fakeguest *g, const struct fg_config *config)
 	err = gmem_init(&g->mem, c->memory ? c->memory : MiB(64));
 	if (!err)
 		err = loops_init(g);
-	bus = (struct vmbus_config){
-		.mem = &g->mem,
-		.port = &g->port,
-		.control = &g->control,
-		.io = g->io_list,
-		.io_count = g->io_count,
-	};
-	return err ? err : vmbus_init(&g->bus, &bus);
+	return err ? err : bus_init(g);
 }
 
 void fg_fini(struct fakeguest *g)
@@ -232,6 +238,35 @@ bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx, int 
 		fg_pump(g);
 	}
 	return true;
+}
+
+/* ---- Hosts that follow one another ----------------------------------------------------------- */
+
+static void note_frozen(void *ctx)
+{
+	((struct fakeguest *)ctx)->frozen = true;
+}
+
+bool fg_freeze(struct fakeguest *g)
+{
+	if (!g->frozen)
+		vmbus_freeze(g->bus, note_frozen, g);
+	fg_pump(g);
+	return g->frozen;
+}
+
+void fg_thaw(struct fakeguest *g)
+{
+	g->frozen = false;
+	vmbus_thaw(g->bus);
+	fg_pump(g);
+}
+
+int fg_new_host(struct fakeguest *g)
+{
+	vmbus_fini(g->bus);
+	g->frozen = false;
+	return bus_init(g);
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */

@@ -219,42 +219,18 @@ int save_teardown(void **state)
 	return fg_teardown(state);
 }
 
-static void frozen(void *ctx)
-{
-	((struct save_bed *)ctx)->frozen = true;
-}
-
-bool save_freeze(struct save_bed *b)
-{
-	if (b->g.bus->frozen)
-		return true;
-	b->frozen = false;
-	vmbus_freeze(b->g.bus, frozen, b);
-	fg_pump(&b->g);
-	return b->frozen;
-}
-
 void save_take(struct save_bed *b)
 {
-	assert_true(save_freeze(b));
+	assert_true(fg_freeze(&b->g));
 	stream_free(&b->state);
 	assert_int_equal(vmbus_save(b->g.bus, &b->state, NULL), 0);
 }
 
 void save_new_host(struct save_bed *b)
 {
-	const struct vmbus_config config = {
-		.mem = &b->g.mem,
-		.port = &b->g.port,
-		.control = &b->g.control,
-		.io = b->g.io_list,
-		.io_count = b->g.io_count,
-	};
-
 	for (int i = 0; i < DEVICES; i++)
 		b->e[i].held_count = 0;
-	vmbus_fini(b->g.bus);
-	assert_int_equal(vmbus_init(&b->g.bus, &config), 0);
+	assert_int_equal(fg_new_host(&b->g), 0);
 	devices_offer(b);
 }
 
@@ -275,7 +251,7 @@ void save_move(struct save_bed *b, bool pump)
 {
 	void *ram = fg_ptr(&b->g, 0, RAM), *copy = malloc(RAM);
 
-	assert_true(save_freeze(b));
+	assert_true(fg_freeze(&b->g));
 	memcpy(copy, ram, RAM);
 	save_take(b);
 	save_new_host(b);

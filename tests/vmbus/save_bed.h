@@ -38,7 +38,6 @@ struct save_bed {
 	bool absent[DEVICES]; /* not offered by the next host */
 	struct fg_channel ch, ch2;
 	struct stream_out state;
-	bool frozen;
 	u8 buf[4096];
 	struct fg_packet pkt;
 };
@@ -54,9 +53,6 @@ void save_connect(struct save_bed *b, u32 version);
 
 /* Opens device n's channel; n is the carrier: as b->ch, else as b->ch2. */
 struct fg_channel *save_open(struct save_bed *b, int n);
-
-/* Asks the bus to stand still, and turns loops. Whether it does. */
-bool save_freeze(struct save_bed *b);
 
 /* Freezes and saves into b->state. */
 void save_take(struct save_bed *b);

@@ -76,7 +76,7 @@ static void populate(struct save_bed *b)
 	b->g.slot_held = true;
 	assert_int_equal(fg_post(&b->g, &msg, sizeof(msg)), 0);
 	vmbus_rescind(&b->e[SPARE].dev);
-	assert_true(save_freeze(b));
+	assert_true(fg_freeze(&b->g));
 	msg.msgtype = VMBUS_MSG_RESUME;
 	assert_int_equal(fg_post(&b->g, &msg, sizeof(msg)), 0);
 	b->g.slot_held = false;

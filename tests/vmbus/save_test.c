@@ -148,7 +148,7 @@ static void messages_not_looked_at(void **state)
 	struct vmbus_msg_header request = { .msgtype = VMBUS_MSG_REQUEST_OFFERS };
 
 	assert_int_equal(fg_connect(&b->g, LATEST), 0);
-	assert_true(save_freeze(b));
+	assert_true(fg_freeze(&b->g));
 	post_raw(b, &request, sizeof(request));
 	fg_pump(&b->g);
 	assert_int_equal(fg_count(&b->g, 0), 0);
@@ -169,10 +169,10 @@ static void a_reset_under_way(void **state)
 	fg_pump(&b->g);
 	post_raw(b, &unload, sizeof(unload));
 	fg_pump(&b->g);
-	assert_false(save_freeze(b));
+	assert_false(fg_freeze(&b->g));
 	echo_release(&b->e[CARRIER]);
 	fg_pump(&b->g);
-	assert_true(b->frozen);
+	assert_true(b->g.frozen);
 	assert_int_equal(fg_count(&b->g, VMBUS_MSG_UNLOAD_RESPONSE), 1);
 	b->g.message_count = 0;
 	save_move(b, true);
@@ -327,7 +327,7 @@ static void requests_drained(void **state)
 	for (u64 id = 0; id < 3; id++)
 		assert_int_equal(fg_send(&b->ch2, id, &id, sizeof(id), true), 0);
 	fg_pump(&b->g);
-	assert_false(save_freeze(b));
+	assert_false(fg_freeze(&b->g));
 	/* New ones are not taken while it drains. */
 	assert_int_equal(fg_send(&b->ch2, 3, "x", 1, true), 0);
 	assert_int_equal(fg_signal(&b->ch2), 0);
@@ -335,7 +335,7 @@ static void requests_drained(void **state)
 	assert_int_equal(b->e[DRAINER].held_count, 3);
 	echo_release(&b->e[DRAINER]);
 	fg_pump(&b->g);
-	assert_true(b->frozen);
+	assert_true(b->g.frozen);
 	assert_true(fg_interrupts(&b->ch2) > 0);
 	save_move(b, true);
 	for (u64 id = 0; id < 3; id++)
@@ -381,10 +381,10 @@ static void closing(void **state)
 	fg_pump(&b->g);
 	msg.child_relid = b->ch.relid;
 	assert_int_equal(fg_post(&b->g, &msg, sizeof(msg)), 0);
-	assert_false(save_freeze(b));
+	assert_false(fg_freeze(&b->g));
 	echo_release(&b->e[CARRIER]);
 	fg_pump(&b->g);
-	assert_true(b->frozen);
+	assert_true(b->g.frozen);
 	save_move(b, true);
 	assert_int_equal(b->g.bus->channel[b->ch.relid - 1]->state, CHANNEL_CLOSED);
 	assert_int_equal(fg_gpadl_teardown(&b->g, b->ch.relid, b->ch.ring_gpadl), 0);
@@ -642,8 +642,7 @@ static void thawed_it_goes_on(void **state)
 	fg_pump(&b->g);
 	assert_int_equal(fg_recv(&b->ch2, b->buf, sizeof(b->buf), &b->pkt), 0);
 	assert_int_equal(fg_offers_poll(&b->g), 2);
-	vmbus_thaw(b->g.bus);
-	fg_pump(&b->g);
+	fg_thaw(&b->g);
 	assert_int_equal(b->e[CARRIER].thawed, 1);
 	save_expect(&b->ch2, 2);
 	echo_release(&b->e[CARRIER]);
@@ -675,11 +674,10 @@ static void a_device_that_cannot_be_saved(void **state)
 	assert_int_equal(vmbus_offer(b->g.bus, &b->e[SPARE].dev), 0);
 	save_connect(b, LATEST);
 	save_open(b, SPARE);
-	assert_true(save_freeze(b));
+	assert_true(fg_freeze(&b->g));
 	assert_int_equal(vmbus_save(b->g.bus, &b->state, &dev), -EOPNOTSUPP);
 	assert_ptr_equal(dev, &b->e[SPARE].dev);
-	vmbus_thaw(b->g.bus);
-	fg_pump(&b->g);
+	fg_thaw(&b->g);
 	save_exchange(&b->ch2, 1);
 	/* Closed, it can. */
 	assert_int_equal(fg_close(&b->ch2), 0);

@@ -34,7 +34,8 @@ $(BARE_GUESTS_32:%=$(BUILD)/tests/bare/%.elf): $(BUILD)/tests/bare/%.elf: tests/
 	@$(call say,CC,$@)
 	$(Q)$(CC) $(BARE_CFLAGS_32) $(BARE_LDFLAGS_32) -o $@ $<
 
-# The same, for tests/cli/statuses.
+# These are for tests/cli/statuses.
+BARE_CONTACT := $(BUILD)/tests/bare/contact.elf
 BARE_MULTIBOOT := $(BUILD)/tests/bare/multiboot.elf
 $(BARE_MULTIBOOT): tests/bare/multiboot/kernel.c tests/bare/multiboot/link.ld
 	@mkdir -p $(@D)
@@ -43,6 +44,6 @@ $(BARE_MULTIBOOT): tests/bare/multiboot/kernel.c tests/bare/multiboot/link.ld
 
 $(eval $(call unit_test,bare/bare_test,tests/bare/host.c tests/bare/host_ask.c \
 	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S,-llz4 -lzstd -llzma -lz))
-$(BUILD)/tests/bare/bare_test: | $(BARE_ELFS) $(BARE_MULTIBOOT)
+$(BUILD)/tests/bare/bare_test: | $(BARE_ELFS) $(BARE_CONTACT) $(BARE_MULTIBOOT)
 $(BUILD)/tests/bare/host.o: ALL_CFLAGS += -DBARE_DIR='"$(BUILD)/tests/bare"'
 .SECONDARY: $(BARE_RUNTIME)

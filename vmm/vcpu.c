@@ -320,13 +320,13 @@ void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
 }
 
 /* Into the guest and back, unless somebody wants this vCPU. 0, or -errno of KVM_RUN. */
-static int enter(struct vcpu *vcpu, bool heed_wishes)
+static int enter(struct vcpu *vcpu)
 {
 	int err = -EINTR;
 
 	/* Orders with vcpu_attend(): it sees us inside, or we see its wish. */
 	atomic_fetch_add(&vcpu->passages, 1);
-	if (!heed_wishes || !atomic_load(&vcpu->attention))
+	if (!atomic_load(&vcpu->attention))
 		err = kvm_run(vcpu->fd);
 	atomic_fetch_add(&vcpu->passages, 1);
 	if (atomic_load(&vcpu->drainers)) {
@@ -373,33 +373,45 @@ static bool should_run(const struct vcpu *vcpu)
 	       !atomic_load_explicit(&vcpu->vm->ended, memory_order_relaxed);
 }
 
-static bool runnable(struct vcpu *vcpu)
+/* Whether the vCPU is in the detour still, not where an INIT, an SMI or a fault led it. */
+static bool is_aside(struct vcpu *vcpu)
 {
 	struct kvm_mp_state mp;
+	struct kvm_regs r;
 
-	return !kvm_get_mp_state(vcpu->fd, &mp) && mp.mp_state == KVM_MP_STATE_RUNNABLE;
+	return !kvm_get_mp_state(vcpu->fd, &mp) && mp.mp_state == KVM_MP_STATE_RUNNABLE &&
+	       !kvm_get_regs(vcpu->fd, &r) && r.rip - LAYOUT_ASIDE < GUEST_PAGE_SIZE;
 }
 
-int vcpu_run_aside(struct vcpu *vcpu, u16 port)
+/* -EAGAIN: once more. */
+static int step_aside(struct vcpu *vcpu, u16 port)
 {
 	const struct kvm_run *run = vcpu->run;
+	int err = enter(vcpu);
 
-	while (should_run(vcpu)) {
-		int err = enter(vcpu, false);
+	if (err == -EINTR || err == -EAGAIN)
+		return is_aside(vcpu) ? -EAGAIN : -ECANCELED;
+	if (err)
+		return err;
+	if (run->exit_reason == KVM_EXIT_IO && run->io.port == port)
+		return vcpu_complete(vcpu) ? 0 : -ECANCELED;
+	handle_exit(vcpu);
+	return is_aside(vcpu) ? -EIO : -ECANCELED;
+}
 
-		if (err == -EINTR || err == -EAGAIN) {
-			if (!runnable(vcpu))
-				return -ECANCELED;
-			continue;
-		}
-		if (err)
-			return err;
-		if (run->exit_reason == KVM_EXIT_IO && run->io.port == port)
-			return vcpu_complete(vcpu) ? 0 : -ECANCELED;
-		handle_exit(vcpu);
-		return -ECANCELED;
+/* Wishes are put aside too, not overlooked: a new one has the vCPU leave as ever. */
+int vcpu_run_aside(struct vcpu *vcpu, u16 port)
+{
+	bool wanted = false;
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN && should_run(vcpu)) {
+		wanted |= atomic_exchange(&vcpu->attention, false);
+		err = step_aside(vcpu, port);
 	}
-	return -EINTR;
+	if (wanted)
+		atomic_store(&vcpu->attention, true);
+	return err == -EAGAIN ? -EINTR : err;
 }
 
 /* The mask is inherited, in the end from whoever started the program. */
@@ -443,12 +455,14 @@ static void *vcpu_main(void *arg)
 	const struct vm_hooks *h = &vcpu->vm->hooks;
 	int err = thread_init(vcpu);
 
-	if (!err && h->thread_start)
-		err = h->thread_start(h->ctx, vcpu);
+	if (err)
+		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
+	/* It may be waited for there, whatever failed. */
+	err = h->thread_start ? h->thread_start(h->ctx, vcpu) : 0;
 	if (err)
 		vm_report_end(vcpu->vm, VM_END_INTERNAL, (u64)-err << 32);
 	while (should_run(vcpu)) {
-		err = enter(vcpu, true);
+		err = enter(vcpu);
 		if (!err)
 			handle_exit(vcpu);
 		else if (err != -EINTR && err != -EAGAIN)

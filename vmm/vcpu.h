@@ -73,9 +73,10 @@ bool vcpu_complete(struct vcpu *vcpu);
 
 /*
  * Has the vCPU run, from the state it was given, until it writes to `port`: a detour the guest knows
- * nothing of. hooks.attention does not run meanwhile. 0; -ECANCELED where the guest's own INIT or
- * shutdown took over, whose state it has now; -EINTR where the VM is being stopped; another -errno of
- * KVM_RUN. On its own thread, from hooks.attention.
+ * nothing of, by code on the page LAYOUT_ASIDE. hooks.attention does not run meanwhile, but after it.
+ * 0; -ECANCELED where the guest's own INIT, SMI, debug exception or shutdown took over, whose state
+ * it has now; -EINTR where the VM is being stopped; another -errno of KVM_RUN. On its own thread,
+ * from hooks.attention.
  */
 int vcpu_run_aside(struct vcpu *vcpu, u16 port);
 

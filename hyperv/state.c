@@ -220,7 +220,8 @@ static bool sint_write(struct hyperv_vp *vp, u32 sint, u64 value)
 
 static int vp_write(struct hyperv_vp *vp, const struct hyperv_vp_state *s)
 {
-	if (!synic_set_pages(vp, s->scontrol, s->simp, s->siefp))
+	if (s->auto_eoi >> HV_SINTS || s->slots_awaited >> HV_SINTS ||
+	    !synic_set_pages(vp, s->scontrol, s->simp, s->siefp))
 		return -EINVAL;
 	vp->vp_assist = s->vp_assist;
 	for (u32 i = 0; i < HV_SINTS; i++) {

@@ -238,6 +238,14 @@ static void a_sint_no_guest_could_set_is_refused(void **unused)
 	refused();
 }
 
+/* It would never be delivered, and looked at for ever. */
+static void a_sint_there_is_not_is_refused(void **unused)
+{
+	(void)unused;
+	state->vp[1].auto_eoi = 1u << HV_SINTS;
+	refused();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -255,6 +263,7 @@ int main(void)
 		TEST(a_page_its_msr_knows_nothing_of_is_refused),
 		TEST(a_timer_no_guest_could_set_is_refused),
 		TEST(a_sint_no_guest_could_set_is_refused),
+		TEST(a_sint_there_is_not_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,8 +25,7 @@ static int command_run(int argc, char **argv)
 	} else {
 		log_set_level(config.verbosity < 0    ? LOG_ERROR
 			      : config.verbosity == 0 ? LOG_WARN
-			      : config.verbosity == 1 ? LOG_INFO
-						      : LOG_DEBUG);
+						      : LOG_INFO);
 		status = supervisor_run(&config);
 	}
 	config_fini(&config);

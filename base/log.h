@@ -18,7 +18,6 @@ enum log_level {
 	LOG_ERROR, /* it ends here, and why */
 	LOG_WARN, /* it goes on, but the user should know */
 	LOG_INFO, /* worth a line with -v */
-	LOG_DEBUG, /* worth a line with -vv */
 };
 
 /* Lines above this level are dropped. Default LOG_WARN. */
@@ -35,7 +34,6 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
 /*
  * Counts one kind of guest misbehaviour and prints it at LOG_INFO, but only the 1st, 2nd, 4th,

@@ -47,6 +47,7 @@ void freeze_step(struct vmbus *bus)
 	if (!all)
 		return;
 	bus->frozen = true;
+	trace_vmbus_frozen();
 	bus->on_frozen(bus->on_frozen_ctx);
 }
 
@@ -86,6 +87,7 @@ static void plugs_release(struct vmbus *bus)
 void vmbus_thaw(struct vmbus *bus)
 {
 	bus->freezing = bus->frozen = false;
+	trace_vmbus_thaw();
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		struct vmbus_channel *ch = bus->channel[i];
 

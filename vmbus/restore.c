@@ -505,6 +505,7 @@ int vmbus_restore(struct vmbus *bus, const void *bytes, size_t len)
 	if (err)
 		restore_undo(bus, &before);
 	bus->ending = false;
+	trace_vmbus_restore(len, err);
 	if (!err)
 		restore_start(bus);
 	return err;

@@ -171,5 +171,6 @@ int vmbus_save(struct vmbus *bus, struct stream_out *out, const struct vmbus_dev
 	stream_patch_u32(out, from + VMBUS_STATE_CRC_AT,
 			 stream_crc32(out->bytes + from + VMBUS_STATE_CRC_FROM,
 				      out->len - from - VMBUS_STATE_CRC_FROM));
+	trace_vmbus_save(out->len - from);
 	return 0;
 }

@@ -73,6 +73,11 @@
 	      (u32 relid, u32 status), relid, status) \
 	EVENT(vmbus_channel_state, "relid=%u from=%s to=%s", \
 	      (u32 relid, const char *from, const char *to), relid, from, to) \
+	/* Saving and restoring */ \
+	EVENT(vmbus_frozen, "", (void)) \
+	EVENT(vmbus_thaw, "", (void)) \
+	EVENT(vmbus_save, "bytes=%zu", (size_t bytes), bytes) \
+	EVENT(vmbus_restore, "bytes=%zu status=%d", (size_t bytes, int status), bytes, status) \
 	/* Data: the guest's signals that reached us, our interrupts */ \
 	EVENT(vmbus_signal_event, "relid=%u", (u32 relid), relid) \
 	EVENT(vmbus_channel_notify_guest, "relid=%u vp=%u", (u32 relid, u32 vp), relid, vp)

@@ -3,6 +3,7 @@
  * The bus's events, by the names in its log: the order in which a guest's life brings them, every
  * event at least once, and the arguments of some.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/vmbus/channel_bed.h"
+#include "vmbus/save.h"
 #include "vmbus/trace.h"
 
 static int log_fd;
@@ -180,6 +182,31 @@ static void a_bad_guest(void **state)
 	happened(RECV "unload channel_state channel_state unload_response post_msg msg_cb msg_cb");
 }
 
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static void saved_and_restored(void **state)
+{
+	struct channel_bed *f = *state;
+	struct stream_out out = { 0 };
+
+	forget(state);
+	vmbus_freeze(f->g.bus, nothing, NULL);
+	fg_pump(&f->g);
+	assert_int_equal(vmbus_save(f->g.bus, &out, NULL), 0);
+	vmbus_thaw(f->g.bus);
+	happened("frozen save thaw");
+	fg_fini(&f->g);
+	assert_int_equal(fg_init(&f->g, NULL), 0);
+	happened("device_gone device_gone");
+	/* The devices are not there. */
+	assert_int_equal(vmbus_restore(f->g.bus, out.bytes, out.len), -ENODEV);
+	happened("restore");
+	stream_free(&out);
+}
+
 /* Of what stands above; runs last. */
 static void every_event_happened(void **state)
 {
@@ -206,9 +233,13 @@ static void unwatched(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(bed_setup_closed, a_whole_life), TEST(bed_setup_closed, a_reserved_channel),
-		TEST(bed_setup_closed, version_6),    TEST(bed_setup, a_bad_guest),
-		TEST(bed_setup_closed, unwatched),    cmocka_unit_test(every_event_happened),
+		TEST(bed_setup_closed, a_whole_life),
+		TEST(bed_setup_closed, a_reserved_channel),
+		TEST(bed_setup_closed, version_6),
+		TEST(bed_setup, a_bad_guest),
+		TEST(bed_setup_closed, saved_and_restored),
+		TEST(bed_setup_closed, unwatched),
+		cmocka_unit_test(every_event_happened),
 	};
 	char path[40];
 

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_DEFAULT (NIC_MTU + RNDIS_ETHERNET_HEADER)
 #define MDL_CHAIN_MAX 34u
 #define LINK_SPEED 10000000000ull
 
@@ -67,8 +66,7 @@ static void buffer_put(struct netvsp *n, struct netvsp_buffer *b)
 	*b = (struct netvsp_buffer){ 0 };
 }
 
-/* Takes the buffer a message names, in sections of this size, at least `least` of them. */
-static bool buffer_get(struct netvsp *n, struct netvsp_buffer *b, const struct nvsp_send_buf *m,
+bool netvsp_buffer_get(struct netvsp *n, struct netvsp_buffer *b, const struct nvsp_send_buf *m,
 		       u32 section_size, u32 least)
 {
 	if (b->gpadl)
@@ -85,8 +83,7 @@ static bool buffer_get(struct netvsp *n, struct netvsp_buffer *b, const struct n
 	return false;
 }
 
-/* A slot holds the RNDIS header and the guest's longest frame, VLAN tag included. */
-static u32 recv_section_size(const struct netvsp *n)
+u32 netvsp_recv_section_size(const struct netvsp *n)
 {
 	u32 need = RNDIS_RX_HEADER + n->frame_max + RNDIS_VLAN_HEADER;
 
@@ -95,10 +92,19 @@ static u32 recv_section_size(const struct netvsp *n)
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
+static const u32 versions[] = { NVSP_VERSION_61, NVSP_VERSION_6, NVSP_VERSION_5,
+				NVSP_VERSION_4,  NVSP_VERSION_2, NVSP_VERSION_1 };
+
+bool netvsp_version_known(u32 version)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(versions); i++)
+		if (versions[i] == version)
+			return true;
+	return false;
+}
+
 static void on_init(struct netvsp *n, const struct vmbus_packet *pkt, const struct nvsp_message *m)
 {
-	static const u32 versions[] = { NVSP_VERSION_61, NVSP_VERSION_6, NVSP_VERSION_5,
-					NVSP_VERSION_4,  NVSP_VERSION_2, NVSP_VERSION_1 };
 	struct nvsp_message r = {
 		.type = NVSP_INIT_COMPLETE,
 		.init_complete = { .max_mdl_chain_len = MDL_CHAIN_MAX,
@@ -133,7 +139,8 @@ static void on_ndis_config(struct netvsp *n, const struct vmbus_packet *pkt,
 {
 	u32 mtu = m->ndis_config.mtu;
 
-	if (!n->recv.gpadl && mtu >= FRAME_DEFAULT && mtu <= RNDIS_FRAME_MAX - RNDIS_VLAN_HEADER)
+	if (!n->recv.gpadl && mtu >= NETVSP_FRAME_DEFAULT &&
+	    mtu <= RNDIS_FRAME_MAX - RNDIS_VLAN_HEADER)
 		n->frame_max = mtu;
 	complete(n, pkt, NULL, 0);
 }
@@ -145,7 +152,7 @@ static void on_recv_buf(struct netvsp *n, const struct vmbus_packet *pkt,
 				  .recv_buf_complete = { .status = NVSP_STATUS_FAIL } };
 	struct netvsp_buffer *b = &n->recv;
 
-	if (buffer_get(n, b, &m->send_buf, recv_section_size(n), 4)) {
+	if (netvsp_buffer_get(n, b, &m->send_buf, netvsp_recv_section_size(n), 4)) {
 		b->section_count = MIN(b->section_count, NETVSP_SLOTS_MAX);
 		netvsp_rx_init(n);
 		r.recv_buf_complete.status = NVSP_STATUS_SUCCESS;
@@ -175,7 +182,7 @@ static void on_send_buf(struct netvsp *n, const struct vmbus_packet *pkt,
 	struct nvsp_message r = { .type = NVSP_SEND_SEND_BUF_COMPLETE,
 				  .send_buf_complete = { .status = NVSP_STATUS_FAIL } };
 
-	if (buffer_get(n, &n->send, &m->send_buf, NETVSP_SEND_SECTION, 1)) {
+	if (netvsp_buffer_get(n, &n->send, &m->send_buf, NETVSP_SEND_SECTION, 1)) {
 		r.send_buf_complete.status = NVSP_STATUS_SUCCESS;
 		r.send_buf_complete.section_size = NETVSP_SEND_SECTION;
 	}
@@ -336,8 +343,8 @@ static int netvsp_open(struct vmbus_channel *ch)
 	n->ch = ch;
 	n->phase = NETVSP_OPEN;
 	n->version = 0;
-	n->frame_max = FRAME_DEFAULT;
-	n->announced = false;
+	n->frame_max = NETVSP_FRAME_DEFAULT;
+	n->announced = n->frozen = n->freezing = false;
 	n->out_count = 0;
 	n->rx.enabled = false;
 	netvsp_rx_reset(n);
@@ -351,6 +358,7 @@ static void netvsp_close(struct vmbus_channel *ch)
 
 	n->nic->ops->stop(n->nic);
 	n->phase = NETVSP_CLOSED;
+	n->frozen = n->freezing = false;
 	n->out_count = 0;
 	netvsp_rx_reset(n);
 	buffer_put(n, &n->recv);
@@ -364,6 +372,43 @@ static void netvsp_close(struct vmbus_channel *ch)
 	channel_closed(ch);
 }
 
+/* ---- Saving and restoring -------------------------------------------------------------------- */
+
+/* Frames that came in are sent, or carried where there is no room. */
+static void netvsp_freeze(struct vmbus_channel *ch)
+{
+	struct netvsp *n = channel_data(ch);
+
+	n->frozen = true;
+	n->rx.enabled = false;
+	n->nic->ops->receive_enable(n->nic, false);
+	/* The flush under way ends with channel_frozen(). */
+	if (n->rx.flush.queued)
+		n->freezing = true;
+	else
+		channel_frozen(ch);
+}
+
+static void netvsp_thaw(struct vmbus_channel *ch)
+{
+	struct netvsp *n = channel_data(ch);
+
+	n->frozen = false;
+}
+
+static int netvsp_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	struct netvsp *n = channel_device(ch)->data;
+	int err = netvsp_open(ch);
+
+	if (err)
+		return err;
+	err = netvsp_state_restore(n, in);
+	if (err)
+		netvsp_close(ch);
+	return err;
+}
+
 static const struct vmbus_device_ops netvsp_ops = {
 	.name = "netvsp",
 	/* f8615163-df3e-46c5-913f-f2d2f965ed0e */
@@ -373,6 +418,10 @@ static const struct vmbus_device_ops netvsp_ops = {
 	.open = netvsp_open,
 	.ready = netvsp_ready,
 	.close = netvsp_close,
+	.freeze = netvsp_freeze,
+	.thaw = netvsp_thaw,
+	.save = netvsp_state_save,
+	.restore = netvsp_restore,
 };
 
 int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Between the files of the synthetic NIC; others use devices.h. netvsp.c speaks NVSP, netvsp_tx.c
- * takes what the guest sends, netvsp_rx.c brings what it receives. Everything belongs to the
- * channel's loop, and so does the NIC behind it.
+ * takes what the guest sends, netvsp_rx.c brings what it receives, netvsp_save.c is for saving.
+ * Everything belongs to the channel's loop, and so does the NIC behind it.
  *
  * Frames are copied at once in both directions, so nothing of guest memory is ever in flight: a
  * buffer can be given back the moment the guest revokes it or closes the channel.
@@ -21,6 +21,9 @@
 /* Length of a slot of the send buffer, and the least of the receive buffer: Linux's defaults. */
 #define NETVSP_SEND_SECTION 6144u
 #define NETVSP_RECV_SECTION 1728u
+
+/* The guest's MTU and the Ethernet header, before it says otherwise. */
+#define NETVSP_FRAME_DEFAULT (NIC_MTU + RNDIS_ETHERNET_HEADER)
 
 /* Slots of the receive buffer in use, however large it is: the guest's 31 MiB at most. */
 #define NETVSP_SLOTS_MAX 18816u
@@ -82,6 +85,8 @@ struct netvsp {
 	struct vmbus_channel *ch; /* NULL: closed */
 	enum netvsp_phase phase;
 	bool closing; /* the flush under way ends with channel_closed() */
+	bool freezing; /* ... with channel_frozen() */
+	bool frozen; /* the NIC's way in stays shut */
 	bool announced; /* the guest was told that the link is up */
 	u32 version;
 	u32 frame_max; /* the guest's MTU and the Ethernet header */
@@ -104,6 +109,22 @@ struct netvsp {
 
 /* Queues a packet behind those that wait for room. */
 void netvsp_out_push(struct netvsp *n, const struct netvsp_out *out);
+
+/* Takes the buffer a message names, in sections of this size, at least `least` of them. */
+bool netvsp_buffer_get(struct netvsp *n, struct netvsp_buffer *b, const struct nvsp_send_buf *m,
+		       u32 section_size, u32 least);
+
+/* A slot holds the RNDIS header and the guest's longest frame, VLAN tag included. */
+u32 netvsp_recv_section_size(const struct netvsp *n);
+
+/* Whether a version could have been negotiated. */
+bool netvsp_version_known(u32 version);
+
+/* ---- netvsp_save.c --------------------------------------------------------------------------- */
+
+/* ops->save; what ops->restore does with a channel just opened: 0 or -EINVAL. */
+void netvsp_state_save(struct vmbus_channel *ch, struct stream_out *out);
+int netvsp_state_restore(struct netvsp *n, struct stream_in *in);
 
 /* ---- netvsp_tx.c ----------------------------------------------------------------------------- */
 
@@ -133,6 +154,14 @@ void netvsp_rx_flush(struct netvsp *n);
 
 /* Opens or shuts the NIC's way in, as buffers, filter and ring now demand. */
 void netvsp_rx_update(struct netvsp *n);
+
+/*
+ * Writes down and takes in the slots that are not free and the batch: u32 count of packets the guest
+ * has; each: u32 count, that many u16 slots; u32 frames of the batch, each: u16 slot, u32 bytes;
+ * u8 stalled. restore: after netvsp_rx_init(); 0 or -EINVAL.
+ */
+void netvsp_rx_save(const struct netvsp *n, struct stream_out *out);
+int netvsp_rx_restore(struct netvsp *n, struct stream_in *in);
 
 /* Whether a control message could be sent; sends one of len bytes (at most RNDIS_RESPONSE_MAX). */
 bool netvsp_rx_control_room(const struct netvsp *n);

@@ -7,6 +7,7 @@
  */
 #include "devices/netvsp.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define CONTROL_SLOTS 16u
@@ -94,6 +95,11 @@ static void rx_flush_run(struct loop_flush *f)
 		return;
 	}
 	netvsp_rx_flush(n);
+	if (n->freezing) {
+		n->freezing = false;
+		channel_frozen(ch);
+		return;
+	}
 	netvsp_rx_update(n);
 }
 
@@ -211,7 +217,7 @@ void netvsp_rx_update(struct netvsp *n)
 	bool enable = n->recv.gpadl && n->adapter.initialized && n->adapter.filter &&
 		      rx_has_room(rx) && rx->free_count > rx->reserved + least;
 
-	if (!n->ch || n->closing || enable == rx->enabled)
+	if (!n->ch || n->closing || n->frozen || enable == rx->enabled)
 		return;
 	rx->enabled = enable;
 	n->nic->ops->receive_enable(n->nic, enable);
@@ -234,4 +240,118 @@ void netvsp_rx_control(struct netvsp *n, const void *message, u32 len)
 	slot_write(n, slot, part);
 	rx_message(&out.message, NVSP_CHANNEL_CONTROL);
 	netvsp_out_push(n, &out);
+}
+
+/* ---- Saving and restoring -------------------------------------------------------------------- */
+
+static u32 chain_len(const struct netvsp_rx *rx, u16 slot)
+{
+	u32 len = 0;
+
+	for (; slot != NETVSP_NO_SLOT; slot = rx->next[slot])
+		len++;
+	return len;
+}
+
+static void chains_save(const struct netvsp *n, struct stream_out *out)
+{
+	const struct netvsp_rx *rx = &n->rx;
+	size_t at = out->len;
+	u32 count = 0;
+
+	stream_put_u32(out, 0);
+	for (u32 first = 0; first < n->recv.section_count; first++) {
+		if (rx->state[first] != SLOT_FIRST || (rx->batch_count && rx->batch_first == first))
+			continue;
+		stream_put_u32(out, chain_len(rx, (u16)first));
+		for (u16 slot = (u16)first; slot != NETVSP_NO_SLOT; slot = rx->next[slot])
+			stream_put_u16(out, slot);
+		count++;
+	}
+	stream_patch_u32(out, at, count);
+}
+
+void netvsp_rx_save(const struct netvsp *n, struct stream_out *out)
+{
+	const struct netvsp_rx *rx = &n->rx;
+
+	chains_save(n, out);
+	stream_put_u32(out, rx->batch_count);
+	for (u32 i = 0; i < rx->batch_count; i++) {
+		stream_put_u16(out, (u16)(rx->batch[i].byte_offset / n->recv.section_size));
+		stream_put_u32(out, rx->batch[i].byte_count);
+	}
+	stream_put_u8(out, rx->stalled);
+}
+
+/* Puts the next slot behind `last`, or first. The slot, or NETVSP_NO_SLOT: it is no free one. */
+static u16 chain_restore(struct netvsp *n, struct stream_in *in, u16 last)
+{
+	struct netvsp_rx *rx = &n->rx;
+	u16 slot = stream_get_u16(in);
+
+	if (in->bad || slot >= n->recv.section_count || rx->state[slot] != SLOT_FREE)
+		return NETVSP_NO_SLOT;
+	rx->state[slot] = last == NETVSP_NO_SLOT ? SLOT_FIRST : SLOT_FURTHER;
+	rx->next[slot] = NETVSP_NO_SLOT;
+	if (last != NETVSP_NO_SLOT)
+		rx->next[last] = slot;
+	return slot;
+}
+
+static int chains_restore(struct netvsp *n, struct stream_in *in)
+{
+	for (u32 count = stream_get_u32(in); count; count--) {
+		u32 len = stream_get_u32(in);
+		u16 last = NETVSP_NO_SLOT;
+
+		if (!len || len > NETVSP_BATCH)
+			return -EINVAL;
+		for (; len; len--) {
+			last = chain_restore(n, in, last);
+			if (last == NETVSP_NO_SLOT)
+				return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int batch_restore(struct netvsp *n, struct stream_in *in)
+{
+	struct netvsp_rx *rx = &n->rx;
+	u32 count = stream_get_u32(in);
+	u16 last = NETVSP_NO_SLOT;
+
+	if (count > NETVSP_BATCH)
+		return -EINVAL;
+	for (u32 i = 0; i < count; i++) {
+		u32 len;
+
+		last = chain_restore(n, in, last);
+		len = stream_get_u32(in);
+		if (last == NETVSP_NO_SLOT || len < RNDIS_RX_HEADER || len > n->recv.section_size)
+			return -EINVAL;
+		if (!i)
+			rx->batch_first = last;
+		rx->batch[i] = slot_range(n, last, len);
+	}
+	rx->batch_last = last;
+	rx->batch_count = count;
+	rx->stalled = stream_get_bool(in);
+	return rx->stalled && !count ? -EINVAL : 0;
+}
+
+int netvsp_rx_restore(struct netvsp *n, struct stream_in *in)
+{
+	struct netvsp_rx *rx = &n->rx;
+	int err = chains_restore(n, in);
+
+	if (!err)
+		err = batch_restore(n, in);
+	rx->free = NETVSP_NO_SLOT;
+	rx->free_count = 0;
+	for (u32 slot = n->recv.section_count; slot--;)
+		if (rx->state[slot] == SLOT_FREE)
+			slot_give(rx, (u16)slot);
+	return err;
 }

@@ -81,10 +81,11 @@ $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
-NETVSP := devices/netvsp.c devices/netvsp_rx.c devices/netvsp_tx.c devices/rndis.c \
+NETVSP := $(wildcard devices/netvsp*.c) devices/rndis.c \
 	devices/rndis_oid.c tests/devices/netvsp_bed.c $(FAKEGUEST)
 $(eval $(call unit_test,devices/netvsp_test,$(NETVSP)))
 $(eval $(call unit_test,devices/netvsp_hostile_test,$(NETVSP)))
+$(eval $(call unit_test,devices/netvsp_save_test,$(NETVSP)))
 $(eval $(call unit_test,devices/nic_fd_test,devices/backend/nic_fd.c base/loop.c base/log.c))
 NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c \
 	devices/backend/nic_user.c base/loop.c base/log.c

@@ -495,6 +495,11 @@ u8 *const *gpadl_pages(const struct gpadl *g, u32 *count)
 	return &g->word[1].page;
 }
 
+u32 gpadl_handle(const struct gpadl *g)
+{
+	return g->id;
+}
+
 u32 gpadl_size(const struct gpadl *g)
 {
 	return g->size;

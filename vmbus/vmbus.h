@@ -189,6 +189,8 @@ u32 channel_target_vp(const struct vmbus_channel *ch);
  */
 struct gpadl *channel_gpadl_get(struct vmbus_channel *ch, u32 id);
 void channel_gpadl_put(struct vmbus_channel *ch, struct gpadl *g);
+/* What the guest calls it, also in a host that it is restored in; its bytes. */
+u32 gpadl_handle(const struct gpadl *g);
 u32 gpadl_size(const struct gpadl *g);
 /*
  * Describes [offset, offset + len) of the buffer by at most max pieces. The number of pieces,

@@ -86,6 +86,7 @@ bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
 	bool on = scontrol & HV_SCONTROL_ENABLE;
 	struct hv_message_page *messages = on ? page_of(mem, simp) : NULL;
 	struct hv_event_page *events = on ? page_of(mem, siefp) : NULL;
+	bool moved = atomic_load(&vp->messages) != messages;
 
 	if (!page_valid(mem, simp) || !page_valid(mem, siefp))
 		return false;
@@ -101,6 +102,8 @@ bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp)
 	vp->siefp = siefp;
 	pthread_mutex_unlock(&vp->lock);
 	vcpu_attend(vp->vcpu); /* a timer's message may wait for this */
+	if (moved) /* nobody will write EOM for what lay in the old slots */
+		synic_end_of_message(vp);
 	return true;
 }
 

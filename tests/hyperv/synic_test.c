@@ -169,6 +169,21 @@ static void a_message_that_comes_first_says_that_another_waits(void **state)
 	assert_int_equal(m->flags, 0);
 }
 
+static void waiters_hear_of_a_page_that_moves(void **state)
+{
+	struct fake *f = *state;
+	struct hyperv_vp *vp = &f->hv.vp[0];
+
+	enable(f, 0);
+	assert_int_equal(post(f, "one"), 0);
+	assert_int_equal(post(f, "two"), -EAGAIN);
+	assert_true(synic_set_pages(vp, HV_SCONTROL_ENABLE, SIMP | ON, 0));
+	assert_int_equal(freed.calls, 0);
+	assert_true(synic_set_pages(vp, HV_SCONTROL_ENABLE, (SIEFP + 0x1000) | ON, 0));
+	assert_int_equal(freed.calls, 1);
+	assert_int_equal(post(f, "two"), 0);
+}
+
 static void *switch_off(void *vp)
 {
 	synic_set_pages(vp, 0, 0, 0);
@@ -365,6 +380,7 @@ int main(void)
 		TEST(a_message_arrives_whole),
 		TEST(a_full_slot_is_waited_for),
 		TEST(a_message_that_comes_first_says_that_another_waits),
+		TEST(waiters_hear_of_a_page_that_moves),
 		TEST(a_page_goes_after_the_message_under_way),
 		TEST(a_flag_raises_once),
 		TEST(other_sints_are_prepared_by_their_first_message),

@@ -208,16 +208,6 @@ static bool stimer_valid(const struct hyperv_stimer_state *t)
 	return !(t->config & HV_STIMER_RESERVED) && (runs || !t->due) && (t->due || !t->waiting);
 }
 
-/* Where KVM keeps the SINTs ours stay masked, as if the guest had written them there. */
-static bool sint_write(struct hyperv_vp *vp, u32 sint, u64 value)
-{
-	const struct hyperv *hv = vp->hv;
-
-	if (hv->backend->keeps_msr && hv->backend->keeps_msr(hv, HV_MSR_SINT0 + sint))
-		return synic_sint_valid(value);
-	return synic_write_sint(vp, sint, value);
-}
-
 static int vp_write(struct hyperv_vp *vp, const struct hyperv_vp_state *s)
 {
 	if (s->auto_eoi >> HV_SINTS || s->slots_awaited >> HV_SINTS ||
@@ -225,7 +215,7 @@ static int vp_write(struct hyperv_vp *vp, const struct hyperv_vp_state *s)
 		return -EINVAL;
 	vp->vp_assist = s->vp_assist;
 	for (u32 i = 0; i < HV_SINTS; i++) {
-		if (!sint_write(vp, i, s->sint[i]))
+		if (!synic_write_sint(vp, i, s->sint[i]))
 			return -EINVAL;
 		atomic_store(&vp->sint[i].waiting, s->slots_awaited >> i & 1);
 	}

@@ -176,27 +176,6 @@ static void the_guest_gets_its_own_bytes_back(void **unused)
 	assert_int_equal(page_of(&fresh, CALLS)[0], GUEST + 1);
 }
 
-static bool keeps_sints(const struct hyperv *hv, u32 msr)
-{
-	(void)hv;
-	return msr >= HV_MSR_SINT0 && msr <= HV_MSR_SINT15;
-}
-
-/* Where KVM keeps the SINTs, AutoEOI is its affair too: nobody here would inject it. */
-static void a_sint_of_kvm_is_raised_by_its_eventfd(void **unused)
-{
-	struct hyperv_backend kvm = *fresh.hv.backend;
-
-	(void)unused;
-	kvm.keeps_msr = keeps_sints;
-	fresh.hv.backend = &kvm;
-	state->vp[0].sint[SINT] = VECTOR | HV_SINT_AUTO_EOI;
-	assert_int_equal(hyperv_state_write(&fresh.hv, state), 0);
-	assert_int_equal(synic_prepare(&fresh.hv, 0, SINT), 0);
-	assert_int_equal(synic_raise(&fresh.hv, 0, SINT), 0);
-	assert_int_equal(fake_raised(&fresh, 0, SINT), 1);
-}
-
 static void refused(void)
 {
 	assert_int_equal(hyperv_state_write(&fresh.hv, state), -EINVAL);
@@ -257,7 +236,6 @@ int main(void)
 		TEST(a_message_that_waited_is_delivered),
 		TEST(a_timer_keeps_its_phase),
 		TEST(the_guest_gets_its_own_bytes_back),
-		TEST(a_sint_of_kvm_is_raised_by_its_eventfd),
 		TEST(another_number_of_vps_is_refused),
 		TEST(a_page_outside_ram_is_refused),
 		TEST(a_page_its_msr_knows_nothing_of_is_refused),

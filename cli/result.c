@@ -176,19 +176,46 @@ static int replace(const char *path, const char *text)
 	return err;
 }
 
+/* Our stdout or stderr where that is the file, else -1: replacing it would take a link's place. */
+static int own_stream(const struct stat *st)
+{
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		struct stat own;
+
+		if (!fstat(fd, &own) && own.st_dev == st->st_dev && own.st_ino == st->st_ino)
+			return fd;
+	}
+	return -1;
+}
+
+static int write_own(int stream, const char *text)
+{
+	int fd = fcntl(stream, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : write_close(fd, text);
+}
+
+static int write_text(const char *path, const char *text)
+{
+	struct stat st;
+	int stream;
+
+	if (stat(path, &st))
+		return replace(path, text);
+	stream = own_stream(&st);
+	if (stream >= 0)
+		return write_own(stream, text);
+	return S_ISREG(st.st_mode) ? replace(path, text) : write_in_place(path, text);
+}
+
 int result_write(const char *path, const struct result *r)
 {
 	struct json_object *o = new_object(r);
-	struct stat st;
 	const char *text = o ? json_object_to_json_string_ext(
 				       o, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
 			     : NULL;
-	int err = -ENOMEM;
+	int err = text ? write_text(path, text) : -ENOMEM;
 
-	if (text && !stat(path, &st) && !S_ISREG(st.st_mode))
-		err = write_in_place(path, text);
-	else if (text)
-		err = replace(path, text);
 	json_object_put(o);
 	return err;
 }

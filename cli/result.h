@@ -34,8 +34,8 @@ struct result {
 const char *result_reason_name(enum outcome_reason reason);
 
 /*
- * Writes r to path. An old file is replaced as a whole or not at all; what is no regular file
- * (/dev/stdout, a pipe) is written to. 0 or -errno.
+ * Writes r to path. An old file is replaced as a whole or not at all; what is no regular file (a
+ * pipe), or is what our stdout or stderr goes to (/dev/stdout), is written to. 0 or -errno.
  */
 int result_write(const char *path, const struct result *r);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,6 +154,30 @@ static void replaces_a_file(void **state)
 	assert_true(st.st_size < 200);
 }
 
+/* As /dev/stdout with stdout a file: that is added to, the link stays. */
+static void stdout_is_written_to(void **state)
+{
+	struct scratch *s = *state;
+	struct result r = { .reason = OUTCOME_POWEROFF };
+	int old = dup(STDOUT_FILENO), fd = memfd_create("stdout", 0), err;
+	char text[300] = "";
+	struct stat st;
+
+	assert_int_equal(write(fd, "guest", 5), 5);
+	assert_int_equal(symlink("/proc/self/fd/1", s->path), 0);
+	fflush(stdout);
+	dup2(fd, STDOUT_FILENO);
+	err = result_write(s->path, &r);
+	dup2(old, STDOUT_FILENO);
+	assert_int_equal(err, 0);
+	assert_int_equal(lstat(s->path, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 50);
+	assert_memory_equal(text, "guest{ \"candela\"", 16);
+	close(fd);
+	close(old);
+}
+
 static void devices_are_written_to(void **state)
 {
 	struct result r = { .reason = OUTCOME_POWEROFF };
@@ -183,6 +208,7 @@ int main(void)
 		cmocka_unit_test(reasons),
 		cmocka_unit_test_setup_teardown(guest_words, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replaces_a_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(stdout_is_written_to, set_up, tear_down),
 		cmocka_unit_test(devices_are_written_to),
 		cmocka_unit_test_setup_teardown(bad_paths, set_up, tear_down),
 	};

@@ -112,7 +112,7 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
+THREAD_TESTS := base/loop_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

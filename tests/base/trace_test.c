@@ -156,6 +156,41 @@ static void lines(void **state)
 	assert_int_equal(line[254], '\n');
 }
 
+static void *writer(void *arg)
+{
+	struct scene *s = arg;
+
+	trace_thread("io", 0);
+	for (unsigned n = 0; n < 500; n++)
+		trace_line(&s->event[n % 3], "%s n=%u", s->event[n % 3].name, n);
+	return NULL;
+}
+
+/* Lines of several threads stay whole. */
+static void several_threads(void **state)
+{
+	struct scene *s = *state;
+	pthread_t thread[4];
+	char line[300];
+	unsigned n, count = 0;
+	FILE *f;
+
+	assert_int_equal(trace_open(s->path), 0);
+	trace_log(s->event, 3, "*");
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread[i], NULL, writer, s);
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	f = fopen(s->path, "r");
+	assert_non_null(f);
+	for (; fgets(line, sizeof(line), f); count++) {
+		assert_int_equal(sscanf(line, "%*u.%*u io0 %*s n=%u", &n), 1);
+		assert_int_equal(strchr(line, '\n')[1], '\0');
+	}
+	fclose(f);
+	assert_int_equal(count, 2000);
+}
+
 /* A reader that does not read costs lines, not time; the next line that fits says how many. */
 static void full_pipe(void **state)
 {
@@ -220,7 +255,7 @@ static void bad_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(lists),     TEST(arms_semaphores), TEST(lines),
+		TEST(lists),     TEST(arms_semaphores), TEST(lines),    TEST(several_threads),
 		TEST(full_pipe), TEST(takes_stderr),    TEST(bad_file),
 	};
 

@@ -152,10 +152,22 @@ u64 trace_lost(void)
 	return atomic_load(&lost);
 }
 
+/* Time and thread, and what was lost: bytes written. */
+static size_t line_begin(char *line, size_t size, u64 missing)
+{
+	unsigned long long us = (now_ns() - start_ns) / 1000;
+	int n = snprintf(line, size, "%llu.%06llu %s ", us / 1000000, us % 1000000, thread_name);
+
+	if (missing)
+		n += snprintf(line + n, size - (size_t)n, "(%llu lines lost) ",
+			      (unsigned long long)missing);
+	return (size_t)n;
+}
+
 void trace_line(const struct trace_event *e, const char *fmt, ...)
 {
-	u64 us = (now_ns() - start_ns) / 1000, missing;
 	char line[LINE_MAX_BYTES];
+	u64 missing;
 	size_t used;
 	va_list ap;
 	int n;
@@ -163,18 +175,15 @@ void trace_line(const struct trace_event *e, const char *fmt, ...)
 	if (!e->logged)
 		return;
 	missing = atomic_exchange(&lost, 0);
-	used = (size_t)snprintf(line, sizeof(line), "%llu.%06llu %s ",
-				(unsigned long long)us / 1000000, (unsigned long long)us % 1000000,
-				thread_name);
-	if (missing)
-		used += (size_t)snprintf(line + used, sizeof(line) - used, "(%llu lines lost) ",
-					 (unsigned long long)missing);
+	used = line_begin(line, sizeof(line), missing);
 	va_start(ap, fmt);
 	n = vsnprintf(line + used, sizeof(line) - used - 1, fmt, ap);
 	va_end(ap);
 	used += MIN((size_t)MAX(n, 0), sizeof(line) - used - 2);
-	line[used - (line[used - 1] == ' ')] = '\n';
-	used += line[used - 1] != '\n';
+	/* Of an event without arguments only the name. */
+	if (line[used - 1] == ' ')
+		used--;
+	line[used++] = '\n';
 	if (write(log_fd, line, used) != (ssize_t)used)
 		atomic_fetch_add(&lost, missing + 1);
 }

@@ -8,18 +8,13 @@
 #include "vmbus/save.h"
 #include "vmbus/server.h"
 
-static bool channel_settled(const struct vmbus_channel *ch)
-{
-	return ch->order == ORDER_NONE && !ch->close_wanted && !ch->modify_wanted &&
-	       !ch->reopen_wanted;
-}
-
+/* What is wanted of a channel waits for an order only, its own or one of its sub-channels'. */
 static bool bus_settled(const struct vmbus *bus)
 {
 	if (bus->state == CONNECTION_RESETTING)
 		return false;
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
-		if (bus->channel[i] && !channel_settled(bus->channel[i]))
+		if (bus->channel[i] && bus->channel[i]->order != ORDER_NONE)
 			return false;
 	return true;
 }
@@ -97,6 +92,6 @@ void vmbus_thaw(struct vmbus *bus)
 		channel_ask(ch, ORDER_THAW);
 	}
 	plugs_release(bus);
-	loop_post(bus->control, &bus->inbox_work);
+	/* Looks at the inbox, too. */
 	loop_post(bus->control, &bus->slot_work);
 }

@@ -182,11 +182,10 @@ static unsigned crowd(struct bed *b)
 static void a_batch_without_room_is_carried(void **state)
 {
 	struct bed *b = *state;
-	struct fg_open_params small = { .out_pages = 17, .in_pages = 2 };
+	const struct fg_open_params small = { .out_pages = 17, .in_pages = 2 };
 	struct fg_packet pkt;
 	unsigned came, got = 0;
 
-	b->recv_bytes = RECV_PAGES * GUEST_PAGE_SIZE;
 	assert_int_equal(fg_close(&b->ch), 0);
 	assert_int_equal(fg_open(&b->g, &b->ch, &b->g.offer[0], &small), 0);
 	bed_bring_up(b);
@@ -197,6 +196,93 @@ static void a_batch_without_room_is_carried(void **state)
 		for (u32 i = 0; i < pkt.range_count; i++, got++)
 			bed_expect_range(b, &pkt, i, 60, (u8)got);
 	assert_int_equal(got, came);
+}
+
+static void seal(u8 *bytes, size_t len)
+{
+	struct stream_out s = { .bytes = bytes, .len = len };
+
+	stream_patch_u32(&s, VMBUS_STATE_CRC_AT,
+			 stream_crc32(bytes + VMBUS_STATE_CRC_FROM, len - VMBUS_STATE_CRC_FROM));
+}
+
+static void small_ring(struct bed *b)
+{
+	const struct fg_open_params small = { .out_pages = 17, .in_pages = 2 };
+
+	assert_int_equal(fg_close(&b->ch), 0);
+	assert_int_equal(fg_open(&b->g, &b->ch, &b->g.offer[0], &small), 0);
+	bed_bring_up(b);
+	crowd(b);
+	assert_true(b->netvsp->rx.stalled);
+}
+
+/* The next packet that brings no frames. */
+static void take_other(struct bed *b, struct fg_packet *pkt)
+{
+	do
+		assert_int_equal(bed_take(b, pkt), 1);
+	while (pkt->type == VMBUS_PACKET_TRANSFER_PAGES &&
+	       bed_message(pkt).rndis_pkt.channel_type == NVSP_CHANNEL_DATA);
+}
+
+/* A control message: its completion and its answer both wait for room. */
+static u64 ask(struct bed *b)
+{
+	struct {
+		struct rndis_header h;
+		u32 request_id;
+	} msg = { { RNDIS_KEEPALIVE, sizeof(msg) }, 77 };
+	struct fg_range range = { b->scratch, sizeof(msg) };
+	u64 id;
+
+	memcpy(fg_ptr(&b->g, b->scratch, sizeof(msg)), &msg, sizeof(msg));
+	id = bed_transmit(b, NVSP_CHANNEL_CONTROL, NVSP_NO_SECTION, 0, &range, 1);
+	fg_signal(&b->ch);
+	fg_pump(&b->g);
+	assert_int_equal(b->netvsp->out_count, 2);
+	return id;
+}
+
+static void answers_without_room_are_carried(void **state)
+{
+	struct bed *b = *state;
+	struct fg_packet pkt;
+	struct rndis_header h;
+	u64 id;
+
+	small_ring(b);
+	id = ask(b);
+	move(b);
+	take_other(b, &pkt);
+	assert_int_equal(pkt.type, VMBUS_PACKET_COMPLETION);
+	assert_int_equal(pkt.transaction_id, id);
+	take_other(b, &pkt);
+	assert_int_equal(bed_message(&pkt).rndis_pkt.channel_type, NVSP_CHANNEL_CONTROL);
+	memcpy(&h, fg_ptr(&b->g, b->recv + pkt.range[0].byte_offset, sizeof(h)), sizeof(h));
+	assert_int_equal(h.type, RNDIS_KEEPALIVE | RNDIS_COMPLETION);
+}
+
+/* The last thing in the state is the answer: transaction id, bytes, size, message. */
+static void an_answer_in_no_slot(void **state)
+{
+	struct bed *b = *state;
+	struct stream_out s;
+	u8 *slot;
+
+	small_ring(b);
+	ask(b);
+	s = save(b);
+	slot = s.bytes + s.len - 12 - sizeof(struct nvsp_message) - 16;
+	assert_int_equal(*slot, b->netvsp->out[1].transaction_id);
+	host_new(b);
+	(*slot)++;
+	seal(s.bytes, s.len);
+	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), -EINVAL);
+	(*slot)--;
+	seal(s.bytes, s.len);
+	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), 0);
+	stream_free(&s);
 }
 
 static void thawed_it_goes_on(void **state)
@@ -215,18 +301,10 @@ static void thawed_it_goes_on(void **state)
 	receive(b, 4);
 }
 
-static void seal(u8 *bytes, size_t len)
-{
-	struct stream_out s = { .bytes = bytes, .len = len };
-
-	stream_patch_u32(&s, VMBUS_STATE_CRC_AT,
-			 stream_crc32(bytes + VMBUS_STATE_CRC_FROM, len - VMBUS_STATE_CRC_FROM));
-}
-
 /* A NIC with something of everything, and every byte of its own part altered. */
 static void forged_it_is_refused_or_harmless(void **state)
 {
-	static const u8 change[] = { 0x01, 0x04, 0x80, 0xff };
+	static const u8 change[] = { 1, 2, 3, 4, 5, 6, 7, 0x80, 0xff };
 	struct bed *b = *state;
 	struct stream_out s;
 	struct fg_packet pkt;
@@ -276,9 +354,14 @@ static void forged_it_is_refused_or_harmless(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(each_step_of_the_set_up_is_kept),  TEST(it_carries_frames_on),
-		TEST(slots_the_guest_has_stay_its_own), TEST(a_batch_is_sent_first),
-		TEST(a_batch_without_room_is_carried),  TEST(thawed_it_goes_on),
+		TEST(each_step_of_the_set_up_is_kept),
+		TEST(it_carries_frames_on),
+		TEST(slots_the_guest_has_stay_its_own),
+		TEST(a_batch_is_sent_first),
+		TEST(a_batch_without_room_is_carried),
+		TEST(answers_without_room_are_carried),
+		TEST(an_answer_in_no_slot),
+		TEST(thawed_it_goes_on),
 		TEST(forged_it_is_refused_or_harmless),
 	};
 

@@ -275,6 +275,128 @@ static void words_forged(void **state)
 	}
 }
 
+/* The first connection of all, with what it has bound. */
+static void cut_short_with_shared_signals(void **state)
+{
+	struct stream_bed *f = *state;
+	struct save_bed *b = &f->b;
+
+	b->g.monitor_page[0] = b->g.monitor_page[1] = 0;
+	b->g.interrupt_page = fg_alloc(&b->g, 1);
+	b->g.offer_count = 0;
+	save_connect(b, VMBUS_VERSION_WS2008);
+	save_open(b, CARRIER);
+	save_take(b);
+	save_new_host(b);
+	f->len = (u32)b->state.len;
+	unspoil(f);
+	for (u32 len = VMBUS_STATE_HEADER; len < f->len; len++) {
+		seal(f->bytes, len);
+		assert_false(harmless(f, f->bytes, len));
+		unspoil(f);
+	}
+	assert_true(harmless(f, f->bytes, f->len));
+}
+
+/* Where the payload of a section begins. */
+static u32 section_at(const struct stream_bed *f, u32 type)
+{
+	u32 at = VMBUS_STATE_HEADER, head[2];
+
+	for (;; at += 8 + head[1]) {
+		memcpy(head, f->bytes + at, sizeof(head));
+		if (head[0] == type)
+			return at + 8;
+	}
+}
+
+/* One byte of the section changed: refused, and the reason is that. */
+static void refuses(struct stream_bed *f, u32 type, u32 offset, u8 old, u8 new)
+{
+	u32 at = section_at(f, type) + offset;
+
+	assert_int_equal(f->bytes[at], old);
+	f->bytes[at] = new;
+	seal(f->bytes, f->len);
+	assert_int_equal(vmbus_restore(f->b.g.bus, f->bytes, f->len), -EINVAL);
+	expect_fresh(&f->b);
+	unspoil(f);
+}
+
+/* A device of one channel: instance, type, count, then relid, monitor id, flags. */
+#define DEVICE_1 38u
+#define DEVICE_3 (DEVICE_1 + 12u)
+#define FLAGS 39u
+
+static void contradictions(void **state)
+{
+	struct stream_bed *f = *state;
+	const u32 devices = VMBUS_SECTION_DEVICES, carrier = 4, drainer = carrier + DEVICE_1 + 2,
+		  monitored = drainer + DEVICE_3 + 2, spare = monitored + DEVICE_1 + 2;
+	u8 relid = f->bytes[section_at(f, devices) + carrier + 34];
+
+	/* Up, but offers without; paused without the feature; a SINT there is not; VP 0. */
+	refuses(f, VMBUS_SECTION_BUS, 0, 1, 0);
+	refuses(f, VMBUS_SECTION_BUS, 8, VMBUS_FEATURE_PAUSE_RESUME, 0);
+	refuses(f, VMBUS_SECTION_BUS, 8, VMBUS_FEATURE_PAUSE_RESUME,
+		VMBUS_FEATURE_PAUSE_RESUME | VMBUS_FEATURE_CONFIDENTIAL_CHANNELS);
+	refuses(f, VMBUS_SECTION_BUS, 12, 0, 4);
+	refuses(f, VMBUS_SECTION_BUS, 16, 2, 16);
+	refuses(f, VMBUS_SECTION_BUS, 21, 0, 0x10); /* an interrupt page */
+	refuses(f, VMBUS_SECTION_BUS, 28, 0, 8); /* a monitor page that begins anywhere */
+	/* Open and rescinded; open and released; reserved; a relid twice. */
+	refuses(f, devices, carrier + FLAGS, 3, 3 | VMBUS_SAVED_RESCINDED);
+	refuses(f, devices, carrier + FLAGS, 3, 3 | VMBUS_SAVED_RELEASED);
+	refuses(f, devices, carrier + FLAGS, 3, 3 | 0x20);
+	refuses(f, devices, drainer + 34, relid + 1, relid);
+	/* Nobody's; rescinded without an offer; a monitor id of a device that is not polled. */
+	refuses(f, devices, spare + FLAGS, 6, 0);
+	refuses(f, devices, spare + FLAGS, 6, 4);
+	refuses(f, devices, carrier + 38, VMBUS_MONITOR_NONE, 1);
+	refuses(f, devices, spare + 38, VMBUS_MONITOR_NONE, 0);
+	/* A sub-channel wanted of a device that is closed: the count of open ones is lower. */
+	refuses(f, VMBUS_SECTION_CHANNELS, 0, 4, 3);
+	refuses(f, VMBUS_SECTION_CHANNELS, 0, 4, 5);
+	/* The first GPADL is one half built. */
+	refuses(f, VMBUS_SECTION_GPADLS, 12, 0, 1);
+	refuses(f, VMBUS_SECTION_GPADLS, 13, 1, 0);
+	/* A pipe that nobody holds is not being torn down: of the ring's id the half built one's. */
+	refuses(f, VMBUS_SECTION_TEARDOWNS, 4, relid, relid + 1);
+	assert_int_equal(vmbus_restore(f->b.g.bus, f->bytes, f->len), 0);
+}
+
+/* A teardown of what nobody has pinned. */
+static void teardown_of_what_is_free(void **state)
+{
+	struct stream_bed *f = *state;
+	struct save_bed *b = &f->b;
+	u32 words[5], id, at;
+
+	save_new_host(b);
+	b->g.features = 0;
+	b->g.offer_count = 0;
+	save_connect(b, VMBUS_VERSION_WIN10_V5_3);
+	assert_int_equal(fg_gpadl_create(&b->g, 1, MiB(2), GUEST_PAGE_SIZE, &id), 0);
+	save_take(b);
+	save_new_host(b);
+	f->len = (u32)b->state.len + 8;
+	f->bytes = realloc(f->bytes, f->len);
+	memcpy(f->bytes, b->state.bytes, f->len - 8);
+	at = section_at(f, VMBUS_SECTION_TEARDOWNS);
+	words[0] = VMBUS_SECTION_TEARDOWNS;
+	words[1] = 12;
+	words[2] = 1;
+	words[3] = 1;
+	words[4] = id;
+	memcpy(f->bytes + at - 8, words, sizeof(words));
+	seal(f->bytes, f->len);
+	assert_int_equal(vmbus_restore(b->g.bus, f->bytes, f->len), -EINVAL);
+	expect_fresh(b);
+	f->len -= 8;
+	unspoil(f);
+	assert_int_equal(vmbus_restore(b->g.bus, f->bytes, f->len), 0);
+}
+
 static void of_another_version(void **state)
 {
 	struct stream_bed *f = *state;
@@ -287,8 +409,15 @@ static void of_another_version(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(as_it_was_it_is_taken), TEST(cut_short_anywhere), TEST(longer),
-		TEST(altered_anywhere),      TEST(forged_anywhere),    TEST(words_forged),
+		TEST(as_it_was_it_is_taken),
+		TEST(cut_short_anywhere),
+		TEST(longer),
+		TEST(altered_anywhere),
+		TEST(forged_anywhere),
+		TEST(words_forged),
+		TEST(cut_short_with_shared_signals),
+		TEST(contradictions),
+		TEST(teardown_of_what_is_free),
 		TEST(of_another_version),
 	};
 

@@ -87,6 +87,14 @@ static void the_message_target_stays(void **state)
 	assert_true(b->g.message_count > 0);
 	assert_int_equal(b->g.message[0].vp, 3);
 	assert_int_equal(b->g.message[0].sint, 7);
+	/* ... as that of interrupts does. */
+	b->g.message_count = 0;
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_move(b, true);
+	b->g.last_event_sint = 0;
+	save_exchange(&b->ch, 1);
+	assert_int_equal(b->g.last_event_sint, 7);
 }
 
 static void offers_are_not_made_twice(void **state)
@@ -177,6 +185,26 @@ static void a_reset_under_way(void **state)
 	b->g.message_count = 0;
 	save_move(b, true);
 	live(b);
+}
+
+/* So does one that waits for memory the host still uses. */
+static void a_reset_that_waits_for_a_pin(void **state)
+{
+	struct save_bed *b = *state;
+	struct vmbus_msg_header unload = { .msgtype = VMBUS_MSG_UNLOAD };
+	struct gpadl *g;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	g = gpadl_pin(b->g.bus, b->ch.relid, b->ch.ring_gpadl);
+	post_raw(b, &unload, sizeof(unload));
+	fg_pump(&b->g);
+	assert_false(fg_freeze(&b->g));
+	gpadl_unpin(b->g.bus, g);
+	fg_pump(&b->g);
+	assert_true(b->g.frozen);
+	save_move(b, true);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_UNLOAD_RESPONSE), 1);
 }
 
 /* ---- GPADLs ---------------------------------------------------------------------------------- */
@@ -698,6 +726,7 @@ int main(void)
 		TEST(messages_that_wait_for_the_slot),
 		TEST(messages_not_looked_at),
 		TEST(a_reset_under_way),
+		TEST(a_reset_that_waits_for_a_pin),
 		TEST(gpadl_half_built),
 		TEST(teardown_waits_for_the_device),
 		TEST(opening),

@@ -344,7 +344,7 @@ static int netvsp_open(struct vmbus_channel *ch)
 	n->phase = NETVSP_OPEN;
 	n->version = 0;
 	n->frame_max = NETVSP_FRAME_DEFAULT;
-	n->announced = n->frozen = n->freezing = false;
+	n->announced = n->freezing = false;
 	n->out_count = 0;
 	n->rx.enabled = false;
 	netvsp_rx_reset(n);
@@ -358,7 +358,7 @@ static void netvsp_close(struct vmbus_channel *ch)
 
 	n->nic->ops->stop(n->nic);
 	n->phase = NETVSP_CLOSED;
-	n->frozen = n->freezing = false;
+	n->freezing = false;
 	n->out_count = 0;
 	netvsp_rx_reset(n);
 	buffer_put(n, &n->recv);
@@ -379,7 +379,7 @@ static void netvsp_freeze(struct vmbus_channel *ch)
 {
 	struct netvsp *n = channel_data(ch);
 
-	n->frozen = true;
+	/* Until ready() opens it again. */
 	n->rx.enabled = false;
 	n->nic->ops->receive_enable(n->nic, false);
 	/* The flush under way ends with channel_frozen(). */
@@ -387,13 +387,6 @@ static void netvsp_freeze(struct vmbus_channel *ch)
 		n->freezing = true;
 	else
 		channel_frozen(ch);
-}
-
-static void netvsp_thaw(struct vmbus_channel *ch)
-{
-	struct netvsp *n = channel_data(ch);
-
-	n->frozen = false;
 }
 
 static int netvsp_restore(struct vmbus_channel *ch, struct stream_in *in)
@@ -419,7 +412,6 @@ static const struct vmbus_device_ops netvsp_ops = {
 	.ready = netvsp_ready,
 	.close = netvsp_close,
 	.freeze = netvsp_freeze,
-	.thaw = netvsp_thaw,
 	.save = netvsp_state_save,
 	.restore = netvsp_restore,
 };

@@ -86,7 +86,6 @@ struct netvsp {
 	enum netvsp_phase phase;
 	bool closing; /* the flush under way ends with channel_closed() */
 	bool freezing; /* ... with channel_frozen() */
-	bool frozen; /* the NIC's way in stays shut */
 	bool announced; /* the guest was told that the link is up */
 	u32 version;
 	u32 frame_max; /* the guest's MTU and the Ethernet header */

@@ -217,7 +217,7 @@ void netvsp_rx_update(struct netvsp *n)
 	bool enable = n->recv.gpadl && n->adapter.initialized && n->adapter.filter &&
 		      rx_has_room(rx) && rx->free_count > rx->reserved + least;
 
-	if (!n->ch || n->closing || n->frozen || enable == rx->enabled)
+	if (!n->ch || n->closing || enable == rx->enabled)
 		return;
 	rx->enabled = enable;
 	n->nic->ops->receive_enable(n->nic, enable);

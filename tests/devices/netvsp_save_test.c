@@ -280,6 +280,11 @@ static void an_answer_in_no_slot(void **state)
 	seal(s.bytes, s.len);
 	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), -EINVAL);
 	(*slot)--;
+	/* Longer than a message. */
+	slot[12]++;
+	seal(s.bytes, s.len);
+	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), -EINVAL);
+	slot[12]--;
 	seal(s.bytes, s.len);
 	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), 0);
 	stream_free(&s);
@@ -336,6 +341,7 @@ static void forged_it_is_refused_or_harmless(void **state)
 			bed_arrive(b, 100, 3);
 			bed_done_with(b, &pkt);
 			fg_pump(&b->g);
+			assert_true(b->netvsp->rx.free_count <= b->netvsp->recv.section_count);
 			host_new(b);
 		}
 	}

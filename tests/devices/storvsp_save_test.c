@@ -318,6 +318,11 @@ static void forged_it_is_refused_or_harmless(void **state)
 		storvsp_fini(r->s);
 		controller_new(r);
 	}
+	/* Two states at once. */
+	memcpy(bytes, r->state.bytes, len);
+	bytes[len - 12 - own + 4] = STORVSP_READY | STORVSP_BEGIN;
+	seal(bytes, len);
+	assert_int_equal(vmbus_restore(r->g.bus, bytes, len), -EINVAL);
 	free(bytes);
 	assert_int_equal(vmbus_restore(r->g.bus, r->state.bytes, len), 0);
 }

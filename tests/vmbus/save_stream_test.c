@@ -131,6 +131,11 @@ static void expect_fresh(struct save_bed *b)
 	assert_int_equal(b->g.bus->outq.count, 0);
 	for (unsigned i = 0; i < FG_BINDINGS; i++)
 		assert_int_equal(b->g.binding[i].fd, -1);
+	for (unsigned i = 0; i < VMBUS_MONITORS; i++)
+		assert_int_equal(b->g.bus->monitor_taken[i],
+				 b->e[MONITORED].dev.primary->monitor_id == i);
+	for (unsigned i = 0; i < b->g.io_count; i++)
+		assert_null(b->g.io[i].flushes);
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		const struct vmbus_channel *ch = b->g.bus->channel[i];
 
@@ -323,6 +328,16 @@ static void refuses(struct stream_bed *f, u32 type, u32 offset, u8 old, u8 new)
 	unspoil(f);
 }
 
+/* The same for a word. */
+static void refuses_word(struct stream_bed *f, u32 type, u32 offset, u32 word)
+{
+	memcpy(f->bytes + section_at(f, type) + offset, &word, sizeof(word));
+	seal(f->bytes, f->len);
+	assert_int_equal(vmbus_restore(f->b.g.bus, f->bytes, f->len), -EINVAL);
+	expect_fresh(&f->b);
+	unspoil(f);
+}
+
 /* A device of one channel: instance, type, count, then relid, monitor id, flags. */
 #define DEVICE_1 38u
 #define DEVICE_3 (DEVICE_1 + 12u)
@@ -357,12 +372,37 @@ static void contradictions(void **state)
 	/* A sub-channel wanted of a device that is closed: the count of open ones is lower. */
 	refuses(f, VMBUS_SECTION_CHANNELS, 0, 4, 3);
 	refuses(f, VMBUS_SECTION_CHANNELS, 0, 4, 5);
+	refuses(f, devices, drainer + FLAGS + 12, 3, 1 | VMBUS_SAVED_RESCINDED);
+	/* VPs there are not; no interrupts now, but at opening; an event flag beyond all. */
+	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 4, 4);
+	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 9, 4);
+	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 9, VMBUS_VP_NONE);
+	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 6, VMBUS_EVENT_FLAGS);
+	/* A GPADL of no channel; two of one name. */
+	refuses_word(f, VMBUS_SECTION_GPADLS, 4, 200);
+	refuses_word(f, VMBUS_SECTION_GPADLS, 4 + 21 + 24 + 4, 0xabc);
 	/* The first GPADL is one half built. */
 	refuses(f, VMBUS_SECTION_GPADLS, 12, 0, 1);
 	refuses(f, VMBUS_SECTION_GPADLS, 13, 1, 0);
 	/* A pipe that nobody holds is not being torn down: of the ring's id the half built one's. */
 	refuses(f, VMBUS_SECTION_TEARDOWNS, 4, relid, relid + 1);
 	assert_int_equal(vmbus_restore(f->b.g.bus, f->bytes, f->len), 0);
+}
+
+/* Nobody knows of an offer, nobody has asked for a sub-channel. */
+static void offers_without_a_guest(void **state)
+{
+	struct stream_bed *f = *state;
+
+	f->b.absent[SPARE] = true;
+	save_new_host(&f->b);
+	save_take(&f->b);
+	save_new_host(&f->b);
+	f->len = (u32)f->b.state.len;
+	unspoil(f);
+	refuses(f, VMBUS_SECTION_DEVICES, 4 + FLAGS, 1, 3);
+	refuses(f, VMBUS_SECTION_DEVICES, 4 + DEVICE_1 + 2 + FLAGS + 6, 0, 1);
+	assert_true(harmless(f, f->bytes, f->len));
 }
 
 /* A teardown of what nobody has pinned. */
@@ -418,6 +458,7 @@ int main(void)
 		TEST(cut_short_with_shared_signals),
 		TEST(contradictions),
 		TEST(teardown_of_what_is_free),
+		TEST(offers_without_a_guest),
 		TEST(of_another_version),
 	};
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -491,6 +492,29 @@ static void monitored(void **state)
 	assert_true(b->e[MONITORED].ch->monitor != NULL);
 }
 
+static void a_monitored_channel_stands_still(void **state)
+{
+	struct save_bed *b = *state;
+	gpa_t gpa = fg_alloc(&b->g, 2);
+	u32 *word;
+
+	b->g.monitor_page[0] = gpa;
+	b->g.monitor_page[1] = gpa + GUEST_PAGE_SIZE;
+	save_connect(b, LATEST);
+	save_open(b, MONITORED);
+	word = b->e[MONITORED].ch->monitor;
+	assert_true(fg_freeze(&b->g));
+	assert_int_equal(fg_send(&b->ch2, 6, "x", 1, true), 0);
+	/* Longer than it is between two looks. */
+	usleep(2000);
+	fg_pump(&b->g);
+	assert_int_not_equal(*word, 0);
+	fg_thaw(&b->g);
+	save_expect(&b->ch2, 6);
+	assert_int_equal(fg_send(&b->ch2, 7, "x", 1, true), 0);
+	assert_true(fg_pump_until(&b->g, packet_came, b, 2000));
+}
+
 static void a_moved_interrupt(void **state)
 {
 	struct save_bed *b = *state;
@@ -547,6 +571,10 @@ static void a_broken_ring(void **state)
 	assert_true(b->e[CARRIER].ch->in.broken);
 	save_move(b, true);
 	assert_true(b->e[CARRIER].ch->in.broken);
+	assert_false(b->e[CARRIER].ch->out.broken);
+	b->e[CARRIER].ch->out.broken = true;
+	save_move(b, true);
+	assert_true(b->e[CARRIER].ch->out.broken);
 	assert_int_equal(fg_close(&b->ch), 0);
 	save_exchange(save_open(b, CARRIER), 2);
 }
@@ -738,6 +766,7 @@ int main(void)
 		TEST(sub_channels),
 		TEST(reserved_without_a_connection),
 		TEST(monitored),
+		TEST(a_monitored_channel_stands_still),
 		TEST(a_moved_interrupt),
 		TEST(signals_the_guest_chose),
 		TEST(our_index_not_the_guests),

@@ -320,7 +320,7 @@ static void forged_it_is_refused_or_harmless(void **state)
 	}
 	/* Two states at once. */
 	memcpy(bytes, r->state.bytes, len);
-	bytes[len - 12 - own + 4] = STORVSP_READY | STORVSP_BEGIN;
+	bytes[len - 12 - own + 4] = STORVSP_VERSION | STORVSP_BEGIN;
 	seal(bytes, len);
 	assert_int_equal(vmbus_restore(r->g.bus, bytes, len), -EINVAL);
 	free(bytes);

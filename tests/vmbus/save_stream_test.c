@@ -349,6 +349,7 @@ static void contradictions(void **state)
 	const u32 devices = VMBUS_SECTION_DEVICES, carrier = 4, drainer = carrier + DEVICE_1 + 2,
 		  monitored = drainer + DEVICE_3 + 2, spare = monitored + DEVICE_1 + 2;
 	u8 relid = f->bytes[section_at(f, devices) + carrier + 34];
+	u32 id;
 
 	/* Up, but offers without; paused without the feature; a SINT there is not; VP 0. */
 	refuses(f, VMBUS_SECTION_BUS, 0, 1, 0);
@@ -380,7 +381,8 @@ static void contradictions(void **state)
 	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 6, VMBUS_EVENT_FLAGS);
 	/* A GPADL of no channel; two of one name. */
 	refuses_word(f, VMBUS_SECTION_GPADLS, 4, 200);
-	refuses_word(f, VMBUS_SECTION_GPADLS, 4 + 21 + 24 + 4, 0xabc);
+	memcpy(&id, f->bytes + section_at(f, VMBUS_SECTION_GPADLS) + 4 + 21 + 24 + 4, sizeof(id));
+	refuses_word(f, VMBUS_SECTION_GPADLS, 8, id);
 	/* The first GPADL is one half built. */
 	refuses(f, VMBUS_SECTION_GPADLS, 12, 0, 1);
 	refuses(f, VMBUS_SECTION_GPADLS, 13, 1, 0);

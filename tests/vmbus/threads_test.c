@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/fakeguest/fakeguest.h"
+#include "vmbus/save.h"
 
 /* Sends every packet back; keeps the one that found no room. */
 struct mirror {
@@ -59,6 +60,40 @@ static void mirror_attach(struct vmbus_channel *ch)
 	(void)ch;
 }
 
+/* Its one packet is carried. */
+static void mirror_save(struct vmbus_channel *ch, struct stream_out *out)
+{
+	const struct mirror *m = channel_data(ch);
+
+	stream_put_u8(out, m->blocked);
+	if (!m->blocked)
+		return;
+	stream_put_u64(out, m->pkt.transaction_id);
+	stream_put_u32(out, m->pkt.payload_size);
+	stream_put_bytes(out, m->pkt.payload, m->pkt.payload_size);
+}
+
+static int mirror_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	int err = mirror_open(ch);
+	struct mirror *m = channel_data(ch);
+
+	if (err)
+		return err;
+	m->blocked = stream_get_bool(in);
+	if (!m->blocked)
+		return 0;
+	m->pkt.transaction_id = stream_get_u64(in);
+	m->pkt.payload_size = stream_get_u32(in);
+	m->pkt.payload = m->buf;
+	if (m->pkt.payload_size > sizeof(m->buf)) {
+		free(m);
+		return -EINVAL;
+	}
+	stream_get_bytes(in, m->buf, m->pkt.payload_size);
+	return 0;
+}
+
 static const struct vmbus_device_ops ops = { .name = "mirror",
 					     .type = { { 0x33 } },
 					     .packet_max = 4096,
@@ -66,7 +101,9 @@ static const struct vmbus_device_ops ops = { .name = "mirror",
 					     .ready = mirror_ready,
 					     .close = mirror_close,
 					     .detach = channel_detached,
-					     .attach = mirror_attach };
+					     .attach = mirror_attach,
+					     .save = mirror_save,
+					     .restore = mirror_restore };
 
 #define PLUGGED 100
 
@@ -284,13 +321,78 @@ static void close_and_reset_under_load(void **state)
 
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, fg_teardown)
 
+static bool host_frozen(void *ctx)
+{
+	return ((struct fixture *)ctx)->g.frozen;
+}
+
+/* Another host takes over, threads and all. */
+static void succeed(struct fixture *f, const struct stream_out *s)
+{
+	fg_stop_io(&f->g);
+	assert_int_equal(fg_new_host(&f->g), 0);
+	for (u8 i = 0; i < 2; i++) {
+		f->dev[i] = (struct vmbus_device){ .ops = &ops, .instance = { { i } } };
+		assert_int_equal(vmbus_offer(f->g.bus, &f->dev[i]), 0);
+	}
+	assert_int_equal(vmbus_restore(f->g.bus, s->bytes, s->len), 0);
+	assert_int_equal(fg_start_io(&f->g), 0);
+}
+
+/* Takes count packets of each channel, which were sent from id on. */
+static void take_all(struct fixture *f, u64 id, unsigned count)
+{
+	u64 end = loop_now_ns() + 10 * NSEC_PER_SEC;
+	unsigned got[2] = { 0 };
+	struct fg_packet pkt;
+	u8 buf[4096];
+
+	while ((got[0] < count || got[1] < count) && loop_now_ns() < end) {
+		for (int i = 0; i < 2; i++)
+			while (fg_recv(&f->ch[i], buf, sizeof(buf), &pkt) == 1)
+				assert_int_equal(pkt.transaction_id, id + got[i]++);
+		fg_pump(&f->g);
+	}
+	assert_int_equal(got[0], count);
+	assert_int_equal(got[1], count);
+}
+
+/* The bus stands still in the middle of it: is saved, and goes on here or in another host. */
+static void saved_under_load(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_out s;
+	u8 payload[200] = { 0 };
+
+	connect_and_open(f);
+	for (u64 round = 0; round < 200; round++) {
+		/* More than the ring to the guest holds. */
+		for (u64 n = 0; n < 30; n++)
+			for (int i = 0; i < 2; i++)
+				assert_int_equal(fg_send(&f->ch[i], round * 30 + n, payload,
+							 sizeof(payload), true),
+						 0);
+		if (round % 3)
+			usleep(round % 7 * 10);
+		fg_freeze(&f->g);
+		assert_true(fg_pump_until(&f->g, host_frozen, f, 5000));
+		s = (struct stream_out){ 0 };
+		assert_int_equal(vmbus_save(f->g.bus, &s, NULL), 0);
+		if (round % 4)
+			fg_thaw(&f->g);
+		else
+			succeed(f, &s);
+		stream_free(&s);
+		take_all(f, round * 30, 30);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(packets_both_ways),
-		T(targets_move_under_load),
-		T(close_and_reset_under_load),
-		T(devices_come_and_go_under_load),
+		T(packets_both_ways),          T(targets_move_under_load),
+		T(close_and_reset_under_load), T(devices_come_and_go_under_load),
+		T(saved_under_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

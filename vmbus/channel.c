@@ -410,7 +410,7 @@ static void channel_modified(struct vmbus_channel *ch)
 
 void channel_step(struct vmbus_channel *ch)
 {
-	if (ch->order != ORDER_NONE || ch->quiet)
+	if (ch->order != ORDER_NONE)
 		return;
 	if (ch->state == CHANNEL_OPEN && ch->close_wanted) {
 		/* Of a device's channels the primary one opens first and closes last. */

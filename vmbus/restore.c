@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "vmbus/server.h"
 
@@ -373,15 +372,9 @@ static int restore_sections(struct vmbus *bus, const struct before *before, stru
 	return stream_done(in) && restore_agrees(bus) ? 0 : -EINVAL;
 }
 
-/* From here on the guest may notice. */
+/* From here on the guest may notice. (Channels are run once they listen, signalled or not.) */
 static void restore_start(struct vmbus *bus)
 {
-	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
-		if (bus->channel[i] && bus->channel[i]->loop)
-			loop_post(bus->channel[i]->loop, &bus->channel[i]->again);
-	/* The guest may have signalled before it was saved, and nobody have looked. */
-	if (bus->shared.fd >= 0)
-		eventfd_write(bus->shared.fd, 1);
 	offer_try_all(bus);
 	loop_post(bus->control, &bus->slot_work);
 }

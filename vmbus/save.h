@@ -92,7 +92,7 @@ typedef void vmbus_frozen_fn(void *ctx);
 /*
  * Brings everything to a stand; frozen(ctx) is called once it is done, perhaps at once. It waits
  * for requests that devices drain. What vmbus_receive() and vmbus_plug() bring meanwhile waits for
- * vmbus_thaw(); vmbus_rescind() must not be called. Control loop.
+ * vmbus_thaw(); vmbus_offer() and vmbus_rescind() must not be called. Control loop.
  */
 void vmbus_freeze(struct vmbus *bus, vmbus_frozen_fn *frozen, void *ctx);
 

@@ -117,7 +117,7 @@ struct vmbus_channel {
 	bool rescinded; /* ... and has been told that it goes */
 	bool released; /* the guest has let go of it by itself: offered again in the next connection */
 	bool reserved; /* open across connections */
-	bool quiet; /* frozen: nothing may be ordered but ORDER_THAW */
+	bool quiet; /* frozen, and the I/O loop has said so */
 	bool close_wanted;
 	bool modify_wanted; /* to target_wanted */
 	bool reopen_wanted; /* with `reopen`, which came while it was closing */

@@ -379,6 +379,9 @@ static void contradictions(void **state)
 	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 9, 4);
 	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 9, VMBUS_VP_NONE);
 	refuses_word(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 6, VMBUS_EVENT_FLAGS);
+	/* An interrupt page, or polling, where there is none. */
+	refuses(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 11, 0, 1);
+	refuses(f, VMBUS_SECTION_CHANNELS, 4 + 4 * 11 + 1, 0, 1);
 	/* A GPADL of no channel; two of one name. */
 	refuses_word(f, VMBUS_SECTION_GPADLS, 4, 200);
 	memcpy(&id, f->bytes + section_at(f, VMBUS_SECTION_GPADLS) + 4 + 21 + 24 + 4, sizeof(id));

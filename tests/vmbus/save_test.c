@@ -140,10 +140,13 @@ static void messages_that_wait_for_the_slot(void **state)
 	assert_int_equal(fg_connect(&b->g, LATEST), 0);
 	b->g.slot_held = true;
 	post_plain(b, VMBUS_MSG_REQUEST_OFFERS);
-	save_move(b, true);
+	/* Free while it stands still: nothing comes. */
+	assert_true(fg_freeze(&b->g));
 	b->g.slot_held = false;
 	vmbus_slot_free(b->g.bus);
 	fg_pump(&b->g);
+	assert_int_equal(fg_count(&b->g, 0), 0);
+	save_move(b, true);
 	assert_int_equal(fg_count(&b->g, VMBUS_MSG_OFFER_CHANNEL), 3);
 	/* The last of them last. */
 	assert_int_equal(b->g.message_count, 4);

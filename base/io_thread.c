@@ -2,6 +2,8 @@
 #include "base/io_thread.h"
 
 #define RING_ENTRIES 256
+/* Small enough that a host that likes huge pages gives it none. */
+#define STACK_BYTES (256u << 10)
 
 static void announce(struct io_thread *t, int err)
 {
@@ -32,6 +34,7 @@ static void *io_thread_main(void *arg)
 
 int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
 {
+	pthread_attr_t attr;
 	int err;
 
 	*t = (struct io_thread){ .begin = begin, .ctx = ctx };
@@ -41,7 +44,10 @@ int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
 	t->made = true;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->ready, NULL);
-	err = -pthread_create(&t->thread, NULL, io_thread_main, t);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	err = -pthread_create(&t->thread, &attr, io_thread_main, t);
+	pthread_attr_destroy(&attr);
 	t->started = !err;
 	if (!err) {
 		pthread_mutex_lock(&t->lock);

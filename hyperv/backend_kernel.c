@@ -163,6 +163,7 @@ const struct hyperv_backend backend_kernel = {
 	.fill_hypercall_page = kernel_fill_hypercall_page,
 	.keeps_msr = kernel_keeps_msr,
 	.out32 = hypercall_page_out,
+	.attention = synic_let_post,
 	.pass_on = kernel_pass_on,
 	.hyperv_exit = kernel_hyperv_exit,
 	.read_state = state_kernel_read,

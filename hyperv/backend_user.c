@@ -68,7 +68,12 @@ static int user_bind_sint(struct hyperv_vp *vp, u32 sint, int fd)
 {
 	int err = backend_bind_irqfd(vp, sint, fd);
 
-	return err ? err : user_change_sint(vp, sint);
+	if (err)
+		return err;
+	err = user_change_sint(vp, sint);
+	if (err)
+		irq_free(&vp->hv->vm->irq, vp->sint[sint].gsi); /* fd goes, and the irqfd with it */
+	return err;
 }
 
 static struct kvm_ioeventfd doorbell(u32 connection_id, int fd)

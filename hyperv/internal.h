@@ -52,6 +52,8 @@ bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
  * -ENODEV also where it is masked. What could not be posted is to be tried again at attention_run().
  */
 int synic_post_own(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len);
+/* The kernel back end's attention: waits until a message under way to this VP is in its slot. */
+void synic_let_post(struct hyperv_vp *vp);
 /* The guest wrote EOM: tells whoever waits for a slot of this VP. */
 void synic_end_of_message(struct hyperv_vp *vp);
 

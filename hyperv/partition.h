@@ -112,7 +112,7 @@ struct hyperv {
 	u64 crash_param[HV_CRASH_PARAMS];
 	struct hyperv_crash crash;
 
-	struct log_guest bad_msr, bad_hypercall;
+	struct log_guest bad_msr, bad_hypercall, no_route;
 };
 
 /*

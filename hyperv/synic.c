@@ -112,21 +112,45 @@ bool synic_sint_valid(u64 value)
 	return value & HV_SINT_MASKED || (value & HV_SINT_VECTOR) >= HV_SINT_VECTOR_MIN;
 }
 
+/* Whether KVM looks after AutoEOI and the rest of what a SINT says. */
+static bool sint_is_kvms(const struct hyperv_vp *vp)
+{
+	return vp->hv->backend->id == HYPERV_KERNEL;
+}
+
+/*
+ * Whether a message or event flag waits for the guest, whose interrupt may have gone astray between
+ * two ways to raise it: the poster saw the SINT before it changed, the irqfd after.
+ */
+static bool sint_has_work(const struct hyperv_vp *vp, u32 sint)
+{
+	const struct hv_message_page *messages = atomic_load(&vp->messages);
+	const struct hv_event_page *events = atomic_load(&vp->events);
+	bool work = messages && __atomic_load_n(&messages->slot[sint].type, __ATOMIC_RELAXED);
+
+	for (u32 i = 0; events && !work && i < HV_EVENT_FLAGS / 32; i++)
+		work = __atomic_load_n(&events->flags[sint][i], __ATOMIC_RELAXED);
+	return !sint_is_kvms(vp) && work;
+}
+
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value)
 {
 	struct synic_sint *s = &vp->sint[sint];
 	int err = 0;
+	u64 old;
 
 	if (!synic_sint_valid(value))
 		return false;
 	pthread_mutex_lock(&vp->lock);
-	atomic_store(&s->value, value);
+	old = atomic_exchange(&s->value, value);
 	if (atomic_load(&s->irq_fd) >= 0)
 		err = vp->hv->backend->change_sint(vp, sint);
 	pthread_mutex_unlock(&vp->lock);
 	if (err)
-		log_warn("VP %u: SINT %u gets no interrupt route: %s", vp->index, sint,
-			 strerror(-err));
+		log_guest(&vp->hv->no_route, "VP %u: SINT %u gets no interrupt route: %s",
+			  vp->index, sint, strerror(-err));
+	if (value & ~old & HV_SINT_AUTO_EOI && !(value & HV_SINT_MASKED) && sint_has_work(vp, sint))
+		atomic_fetch_or(&vp->auto_eoi, 1u << sint);
 	vcpu_attend(vp->vcpu); /* a timer's message or an interrupt may wait for this */
 	return true;
 }
@@ -178,12 +202,6 @@ int synic_prepare_sint(struct hyperv_vp *vp, u32 sint)
 static int sint_fd(const struct hyperv_vp *vp, u32 sint)
 {
 	return atomic_load_explicit(&vp->sint[sint].irq_fd, memory_order_acquire);
-}
-
-/* Whether KVM looks after AutoEOI and the rest of what a SINT says. */
-static bool sint_is_kvms(const struct hyperv_vp *vp)
-{
-	return vp->hv->backend->id == HYPERV_KERNEL;
 }
 
 /* Raises sint, by its irqfd where it has one. */
@@ -243,6 +261,24 @@ static int post(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u
 	return 0;
 }
 
+/*
+ * KVM's timers fill slots too, while the VP is in KVM_RUN. Under vp->lock, which the VP takes when it
+ * is asked for (synic_let_post()): it stays outside until the message is in its slot.
+ */
+static void keep_kvm_out(struct hyperv_vp *vp)
+{
+	if (sint_is_kvms(vp)) {
+		vcpu_attend(vp->vcpu);
+		vcpu_drain(vp->vcpu);
+	}
+}
+
+void synic_let_post(struct hyperv_vp *vp)
+{
+	pthread_mutex_lock(&vp->lock);
+	pthread_mutex_unlock(&vp->lock);
+}
+
 int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, const void *payload,
 		       u32 len)
 {
@@ -255,8 +291,10 @@ int synic_post_message(struct hyperv *hv, u32 vp_index, u32 sint, u32 type, cons
 	vp = &hv->vp[vp_index];
 	pthread_mutex_lock(&vp->lock);
 	err = atomic_load(&vp->messages) ? prepare(vp, sint) : -ENODEV;
-	if (!err)
+	if (!err) {
+		keep_kvm_out(vp);
 		err = post(vp, sint, type, payload, len);
+	}
 	pthread_mutex_unlock(&vp->lock);
 	if (!err)
 		sint_raise(vp, sint, sint_fd(vp, sint));

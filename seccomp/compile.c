@@ -24,7 +24,6 @@
 #include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,7 +57,7 @@ static const struct constant {
 	C(KVM_SET_USER_MEMORY_REGION), C(KVM_GET_DIRTY_LOG), C(KVM_TRANSLATE),
 	C(FIONREAD), C(FIONBIO), C(SIOCATMARK), C(SIOCGIFINDEX), C(TIOCGWINSZ), C(TCGETS), C(TCSETS), C(TCSETSW), C(TCSETSF),
 	C(PROT_READ), C(PROT_WRITE), C(PROT_EXEC), C(MAP_PRIVATE), C(MAP_SHARED), C(MAP_ANONYMOUS),
-	C(MADV_DONTNEED), C(MADV_FREE), C(SIGUSR1),
+	C(MADV_DONTNEED), C(MADV_FREE),
 	C(O_ACCMODE), C(O_RDONLY), C(O_WRONLY), C(O_RDWR), C(O_CREAT), C(O_TRUNC), C(O_TMPFILE),
 	C(F_GETFD), C(F_SETFD), C(F_GETFL), C(F_SETFL), C(F_DUPFD_CLOEXEC),
 	C(AF_INET), C(AF_INET6), C(AF_UNIX), C(SOCK_STREAM), C(SOCK_DGRAM), C(SOCK_CLOEXEC),

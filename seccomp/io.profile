@@ -30,7 +30,7 @@ epoll_ctl                           # a channel opens or closes
 eventfd2                            # a channel's doorbell
 timerfd_settime                     # timers
 close                               # a channel closes, a ring ends
-tgkill arg2 == SIGUSR1              # makes a virtual CPU leave the guest
+timer_settime                       # makes a virtual CPU leave the guest
 ioctl arg1 == KVM_IOEVENTFD         # binds a doorbell
 ioctl arg1 == KVM_HYPERV_EVENTFD    # binds a doorbell, in the kernel's Hyper-V
 ioctl arg1 == KVM_IRQFD             # binds an interrupt

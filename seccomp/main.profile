@@ -25,9 +25,8 @@ accept4                             # someone connects to --console unix:
 dup                                 # that connection's other direction
 poll                                # the console's last output
 restart_syscall                     # poll() after the program was stopped and continued
-tgkill                              # makes a virtual CPU leave the guest
-getpid                              # part of it
-gettid                              # part of it
+timer_settime                       # makes a virtual CPU leave the guest
+timer_delete                        # at its end
 timerfd_settime                     # timers
 recvmsg                             # console socket
 sendmsg                             # console socket

@@ -22,9 +22,8 @@ ioctl arg1 == KVM_GET_MP_STATE      # whether it halted
 ioctl arg1 == KVM_SET_MP_STATE      # an interrupt ends that
 ioctl arg1 == KVM_GET_VCPU_EVENTS   # whether it takes an interrupt now
 ioctl arg1 == KVM_SET_VCPU_EVENTS   # an interrupt, or a fault
-timer_settime                       # synthetic timers
-timer_delete                        # at the end of the thread
-tgkill arg2 == SIGUSR1              # makes another virtual CPU leave the guest
+timer_settime                       # synthetic timers; makes another virtual CPU leave the guest
+restart_syscall                     # a timed wait after the program was stopped and continued
 clock_gettime                       # where the vDSO cannot tell the time
 rt_sigreturn                        # end of the signal that makes it leave the guest
 rt_sigprocmask                      # glibc: end of a thread

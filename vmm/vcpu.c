@@ -262,17 +262,18 @@ static void kicked(int number, siginfo_t *info, void *context)
 	(void)number, (void)context;
 	if (!self)
 		return;
-	if (info->si_code == SI_TIMER)
+	if (info->si_value.sival_int == WAKE_ALARM)
 		atomic_store(&self->attention, true);
 	*(volatile __u8 *)&self->run->immediate_exit = 1;
 }
 
+/* By a timer of the vCPU's that goes off at once: a sandbox that allowed signals would allow any. */
 static void kick(struct vcpu *vcpu)
 {
-	int tid = atomic_load(&vcpu->tid);
+	const struct itimerspec now = { .it_value.tv_nsec = 1 };
 
-	if (tid)
-		syscall(SYS_tgkill, vcpu->pid, tid, KICK_SIGNAL);
+	if (atomic_load(&vcpu->timers_made))
+		timer_settime(vcpu->timer[WAKE_KICK], 0, &now, NULL);
 }
 
 static bool inside(u32 passages)
@@ -315,8 +316,8 @@ void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline)
 	const struct itimerspec t = { .it_value = { .tv_sec = (time_t)(deadline / NSEC_PER_SEC),
 						    .tv_nsec = (long)(deadline % NSEC_PER_SEC) } };
 
-	if (vcpu->alarm_made)
-		timer_settime(vcpu->alarm, TIMER_ABSTIME, &t, NULL);
+	if (atomic_load(&vcpu->timers_made))
+		timer_settime(vcpu->timer[WAKE_ALARM], TIMER_ABSTIME, &t, NULL);
 }
 
 /* Into the guest and back, unless somebody wants this vCPU. 0, or -errno of KVM_RUN. */
@@ -430,22 +431,20 @@ static int thread_init(struct vcpu *vcpu)
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL };
 
 	self = vcpu;
-	vcpu->pid = getpid();
 	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->alarm))
-		return -errno;
-	vcpu->alarm_made = true;
+	for (int i = 0; i < WAKES; i++) {
+		event.sigev_value.sival_int = i;
+		if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->timer[i]))
+			return -errno;
+	}
 	kick_unblock();
-	atomic_store(&vcpu->tid, event._sigev_un._tid);
+	atomic_store(&vcpu->timers_made, true);
 	return 0;
 }
 
 static void thread_fini(struct vcpu *vcpu)
 {
-	atomic_store(&vcpu->tid, 0);
-	if (vcpu->alarm_made)
-		timer_delete(vcpu->alarm);
-	vcpu->alarm_made = false;
+	vcpu_set_alarm(vcpu, 0);
 	self = NULL;
 }
 
@@ -495,5 +494,8 @@ void vcpu_stop(struct vcpu *vcpu)
 	atomic_store_explicit(&vcpu->stop, true, memory_order_release);
 	vcpu_attend(vcpu);
 	pthread_join(vcpu->thread, NULL);
+	for (int i = 0; atomic_load(&vcpu->timers_made) && i < WAKES; i++)
+		timer_delete(vcpu->timer[i]);
+	atomic_store(&vcpu->timers_made, false);
 	vcpu->started = false;
 }

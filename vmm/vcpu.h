@@ -16,6 +16,9 @@
 
 struct vm;
 
+/* What makes a vCPU leave the guest. */
+enum { WAKE_KICK, WAKE_ALARM, WAKES };
+
 struct vcpu {
 	struct vm *vm;
 	u32 index; /* VP index and APIC id */
@@ -24,10 +27,8 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic bool stop;
-	pid_t pid;
-	_Atomic int tid; /* 0: no thread */
-	timer_t alarm; /* its own thread's; raises the kick */
-	bool alarm_made;
+	_Atomic bool timers_made;
+	timer_t timer[WAKES]; /* signal the thread; alarm set by it alone */
 	/* Who wants this VP, and where it is. */
 	_Atomic bool attention;
 	_Atomic u32 passages; /* odd: in the guest, or about to be */

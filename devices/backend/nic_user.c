@@ -35,6 +35,8 @@
 #include "devices/backend/nic_impl.h"
 
 #define FRAMES_PER_TURN 64
+/* libslirp keeps its buffers on the heap. */
+#define STACK_BYTES (512u << 10)
 /* Bytes on their way to the guest; the kernel bounds it by net.core.wmem_max. */
 #define SEND_BUFFER (1 << 20)
 /* Sockets the guest can have open; the host's own side (hostfwd) may add to them. */
@@ -365,12 +367,16 @@ static void *user_thread(void *arg)
 /* Signals are the main thread's, and a peer that went away shall not raise SIGPIPE here. */
 static int thread_create(struct nic_user *u)
 {
+	pthread_attr_t attr;
 	sigset_t all, before;
 	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&u->thread, NULL, user_thread, u);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	err = pthread_create(&u->thread, &attr, user_thread, u);
+	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -err;
 }

@@ -219,6 +219,18 @@ static void the_guest_may_change_its_mind(void **state)
 	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
 }
 
+/* Who posts may have seen the SINT before it changed, and its irqfd after: nothing was raised. */
+static void work_that_was_there_is_seen(void **state)
+{
+	struct fake *f = *state;
+
+	assert_true(synic_write_sint(vp, SINT, VECTOR));
+	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), 0);
+	assert_int_equal(atomic_load(&vp->auto_eoi), 0);
+	assert_true(synic_write_sint(vp, SINT, AUTO_EOI));
+	assert_int_equal(atomic_load(&vp->auto_eoi), 1u << SINT);
+}
+
 static void several_sints(void **state)
 {
 	(void)state;
@@ -451,6 +463,7 @@ int main(void)
 		TEST(it_ends_a_halt),
 		TEST(where_no_apic_listens_it_is_lost),
 		TEST(the_guest_may_change_its_mind),
+		TEST(work_that_was_there_is_seen),
 		TEST(several_sints),
 		TEST(waiting_is_polled_the_later_the_longer),
 		TEST(the_nearest_timer_sets_the_alarm),

@@ -369,6 +369,24 @@ static void flags_of_one_word_do_not_disturb_each_other(void **state)
 	assert_int_equal(fake_raised(race.f, 0, SINT), 2);
 }
 
+/* KVM's timers fill slots from KVM_RUN: the VP is kept outside meanwhile. */
+static void kvm_is_kept_out_of_the_slots(void **state)
+{
+	struct fake *f = *state;
+	struct hyperv_backend kernel = *f->hv.backend;
+
+	enable(f, 0);
+	f->attended = f->drained = 0;
+	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), 0);
+	assert_int_equal(f->drained, 0);
+	kernel.id = HYPERV_KERNEL;
+	f->hv.backend = &kernel;
+	assert_int_equal(synic_post_message(&f->hv, 0, SINT, 1, "x", 1), -EAGAIN);
+	assert_int_equal(f->attended, 1);
+	assert_int_equal(f->drained, 1);
+	synic_let_post(&f->hv.vp[0]); /* nothing is under way: it does not wait */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fake_teardown)
 
 int main(void)
@@ -388,6 +406,7 @@ int main(void)
 		TEST(sint_values),
 		TEST(no_message_is_lost_between_two_threads),
 		TEST(flags_of_one_word_do_not_disturb_each_other),
+		TEST(kvm_is_kept_out_of_the_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

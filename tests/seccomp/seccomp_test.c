@@ -194,7 +194,7 @@ static void main_rows(void **state)
 		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_CREATE_VCPU }, TRAP },
 		{ SANDBOX_MAIN, SYS_eventfd2, { 0 }, ALLOW },
 		{ SANDBOX_MAIN, SYS_close, { 0 }, ALLOW },
-		{ SANDBOX_MAIN, SYS_tgkill, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_tgkill, { 0 }, TRAP },
 		{ SANDBOX_MAIN, SYS_mmap, { 0, 4096, PROT_EXEC }, TRAP },
 		{ SANDBOX_MAIN, SYS_clone, { 0 }, TRAP },
 		{ SANDBOX_MAIN, SYS_clone3, { 0 }, TRAP },

@@ -9,12 +9,14 @@
 #define VECTOR 0x58
 #define ROUNDS 5
 
-static void idle(uint64_t arg)
+static volatile uint64_t off; /* the last round in which VP 1 has its interrupts off */
+
+static void idle(uint64_t round)
 {
 	uint32_t seen = bare_count(VECTOR);
 
-	(void)arg;
 	bare_irq_off();
+	off = round;
 	while (!bare_requested(VECTOR))
 		CHECK_EQUAL(bare_rdmsr(HV_MSR_GUEST_IDLE), 0);
 	CHECK_EQUAL(bare_rdmsr(HV_MSR_GUEST_IDLE), 0);
@@ -30,8 +32,10 @@ int main(void)
 	bare_apic_init();
 	bare_irq_on();
 	bare_start_vps(2);
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		bare_on(1, idle, 0);
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		bare_on(1, idle, i);
+		while (off != i)
+			bare_pause();
 		bare_delay(20000);
 		bare_ipi(1, VECTOR);
 		bare_join(1);

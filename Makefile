@@ -111,7 +111,7 @@ lab:
 bench: all bench-programs
 	@images/packages test
 	@images/prepare 6.12-cloud
-	@ROUNDS=$(ROUNDS) images/kvm-here -e ROUNDS tests/bench/run -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
+	@ROUNDS=$(ROUNDS) LKVM=$(LKVM) images/kvm-here -e ROUNDS $(if $(LKVM),-e LKVM) tests/bench/run -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 SHELL_FILES = $(shell git ls-files images tests .ci | xargs grep -lE '^(\#!/bin/sh|\# shellcheck shell)')

@@ -7,19 +7,11 @@
 #define HYPERV_APIC_H
 
 #include "hyperv/partition.h"
+#include "vmm/lapic.h"
 
 struct kvm_lapic_state;
 
 /* ---- apic.c: the local APIC's synthetic side on the user back end ---------------------------- */
-
-/* Offsets in its page (Intel SDM vol. 3, "Local APIC Register Address Map"). */
-#define APIC_TPR 0x80u
-#define APIC_EOI 0xb0u
-#define APIC_SPURIOUS 0xf0u
-#define APIC_ISR 0x100u
-#define APIC_IRR 0x200u
-#define APIC_ICR 0x300u
-#define APIC_ICR2 0x310u
 
 /* Where an MSI for VP vp_index's goes (Intel SDM vol. 3, "Message Signalled Interrupts"). */
 #define APIC_MSI_ADDRESS(vp_index) (0xfee00000u | (vp_index) << 12)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm.h"
+#include "vmm/lapic.h"
 #include "vmm/vm.h"
 
 /* Makes a vCPU leave the guest, or not enter it. */
@@ -79,10 +80,6 @@ void vcpu_fini(struct vcpu *vcpu)
 
 /* ---- Where it stands --------------------------------------------------------------------- */
 
-/* Offsets in the local APIC page (Intel SDM vol. 3, "Local APIC Register Address Map"). */
-#define LAPIC_ISR 0x100
-#define LAPIC_IRR 0x200
-
 /* The vectors set in one of the APIC's 256-bit registers, as " 0x30 0x41". */
 static size_t describe_vectors(const struct kvm_lapic_state *apic, unsigned reg, char *text,
 			       size_t size)
@@ -113,10 +110,10 @@ void vcpu_describe(struct vcpu *vcpu, char *text, size_t size)
 				regs.rflags & 0x200 ? "on" : "off",
 				mp.mp_state == KVM_MP_STATE_HALTED ? ", halted" : "");
 	used = MIN(used, size);
-	used += describe_vectors(&apic, LAPIC_IRR, text + used, size - used);
+	used += describe_vectors(&apic, APIC_IRR, text + used, size - used);
 	used += (size_t)snprintf(text + used, size - used, ", in service");
 	if (used < size)
-		describe_vectors(&apic, LAPIC_ISR, text + used, size - used);
+		describe_vectors(&apic, APIC_ISR, text + used, size - used);
 }
 
 /* ---- Exits ---------------------------------------------------------------------------------- */

@@ -195,7 +195,7 @@ static int partition_write(struct hyperv *hv, const struct hyperv_state *s)
 	hv->syndbg = s->syndbg;
 	memcpy(hv->crash_param, s->crash_param, sizeof(hv->crash_param));
 	/* Another back end, or another maker's processor, has another page. */
-	if (page && hv->backend->fill_hypercall_page)
+	if (page)
 		hv->backend->fill_hypercall_page(page);
 	pthread_mutex_unlock(&hv->lock);
 	return hv->backend->write_state ? 0 : time_write(hv, s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What KVM keeps of the interface on the kernel back end, by KVM_GET_MSRS and KVM_SET_MSRS. Values
- * set from here are no guest's writes: KVM takes them without clearing pages or telling us.
+ * What KVM keeps of the interface on the kernel back end is read by KVM_GET_MSRS and put back by
+ * KVM_SET_MSRS; what the shared core keeps and KVM acts on as well, KVM is only told. Values set from
+ * here are no guest's writes: KVM takes them without clearing pages or telling us.
  *
  * The order matters: reference time before the timers that count in it, SCONTROL before the pages,
  * the pages before the SINTs and timers that send messages there. KVM 6.1, arch/x86/kvm/hyperv.c.
@@ -21,10 +22,8 @@ static u64 optional_read(struct hyperv_vp *vp, u32 msr)
 
 static int vp_read(struct hyperv_vp *vp, struct hyperv_vp_state *s)
 {
-	int err = vcpu_get_msr(vp->vcpu, HV_MSR_VP_ASSIST_PAGE, &s->vp_assist);
+	int err = 0;
 
-	for (u32 i = 0; !err && i < HV_SINTS; i++)
-		err = vcpu_get_msr(vp->vcpu, HV_MSR_SINT0 + i, &s->sint[i]);
 	for (u32 i = 0; !err && i < HV_STIMERS; i++) {
 		err = vcpu_get_msr(vp->vcpu, HV_MSR_STIMER0_CONFIG + 2 * i, &s->stimer[i].config);
 		if (!err)
@@ -39,8 +38,6 @@ int state_kernel_read(struct hyperv *hv, struct hyperv_state *s)
 	struct hyperv_vp *first = &hv->vp[0];
 	int err = vcpu_get_msr(first->vcpu, HV_MSR_TIME_REF_COUNT, &s->reference_time);
 
-	if (!err)
-		err = vcpu_get_msr(first->vcpu, HV_MSR_REFERENCE_TSC, &s->reference_tsc);
 	s->reenlightenment = optional_read(first, HV_MSR_REENLIGHTENMENT_CONTROL);
 	s->tsc_emulation = optional_read(first, HV_MSR_TSC_EMULATION_CONTROL);
 	s->tsc_invariant = optional_read(first, HV_MSR_TSC_INVARIANT_CONTROL);

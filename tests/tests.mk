@@ -67,7 +67,7 @@ $(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
-$(foreach t,save save_stream,\
+$(foreach t,save save_channel save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices
 $(foreach t,storvsp storvsp_save,\

@@ -271,6 +271,11 @@ void save_connect(struct save_bed *b, u32 version)
 	assert_int_equal(fg_request_offers(&b->g), 0);
 }
 
+void save_post_raw(struct save_bed *b, const void *msg, u32 len)
+{
+	assert_int_equal(fg_post_raw(&b->g, b->g.msg_conn_id, msg, len), 0);
+}
+
 struct fg_channel *save_open(struct save_bed *b, int n)
 {
 	struct fg_channel *ch = n == CARRIER ? &b->ch : &b->ch2;

@@ -51,6 +51,9 @@ int save_teardown(void **state);
 /* Connects and requests the offers. */
 void save_connect(struct save_bed *b, u32 version);
 
+/* Posts len bytes as they are, as the guest's message. */
+void save_post_raw(struct save_bed *b, const void *msg, u32 len);
+
 /* Opens device n's channel; n is the carrier: as b->ch, else as b->ch2. */
 struct fg_channel *save_open(struct save_bed *b, int n);
 

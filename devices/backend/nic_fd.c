@@ -23,6 +23,7 @@ struct nic_fd {
 	struct loop_fd watch;
 	struct loop *loop; /* NULL: stopped */
 	bool socket; /* a socket, not a tap */
+	bool datagrams; /* a socket on which nothing read is an empty frame, not the end */
 	bool receiving; /* receive_enable() */
 	bool dead; /* the other end is gone */
 	struct log_guest dropped;
@@ -57,6 +58,8 @@ static void nic_fd_ready(struct loop_fd *f, u32 events)
 			continue;
 		if (len < 0 && errno == EAGAIN)
 			return;
+		if (!len && n->datagrams && !(events & EPOLLHUP))
+			continue;
 		if (len <= 0) {
 			nic_fd_dead(n, len < 0 ? errno : 0);
 			return;
@@ -146,28 +149,26 @@ static const struct nic_ops nic_fd_ops = {
 	.close = nic_fd_close,
 };
 
-/* 0; *socket: whether fd is one. -EINVAL where frames would run into each other. */
-static int fd_kind(int fd, bool *socket)
+/* 0; *type: of the socket, 0 where fd is none. -EINVAL where frames would run into each other. */
+static int fd_kind(int fd, int *type)
 {
-	socklen_t size = sizeof(int);
+	socklen_t size = sizeof(*type);
 	struct stat st;
-	int type;
 
+	*type = 0;
 	if (fstat(fd, &st))
 		return -errno;
-	*socket = S_ISSOCK(st.st_mode);
-	if (!*socket)
+	if (!S_ISSOCK(st.st_mode))
 		return S_ISCHR(st.st_mode) ? 0 : -EINVAL;
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, type, &size))
 		return -errno;
-	return type == SOCK_DGRAM || type == SOCK_SEQPACKET ? 0 : -EINVAL;
+	return *type == SOCK_DGRAM || *type == SOCK_SEQPACKET ? 0 : -EINVAL;
 }
 
 int nic_fd_new(struct nic **nic, int fd, struct nic_peer *peer)
 {
 	struct nic_fd *n;
-	bool socket = false;
-	int flags, err = fd_kind(fd, &socket);
+	int type, flags, err = fd_kind(fd, &type);
 
 	if (err)
 		return err;
@@ -179,7 +180,8 @@ int nic_fd_new(struct nic **nic, int fd, struct nic_peer *peer)
 		return -ENOMEM;
 	n->nic = (struct nic){ .ops = &nic_fd_ops, .mtu = NIC_MTU };
 	n->watch = (struct loop_fd){ .fd = fd, .ready = nic_fd_ready };
-	n->socket = socket;
+	n->socket = type != 0;
+	n->datagrams = type == SOCK_DGRAM;
 	n->peer = peer;
 	*nic = &n->nic;
 	return 0;

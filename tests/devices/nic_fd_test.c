@@ -34,18 +34,23 @@ static bool on_frame(struct nic *nic, const void *frame, u32 len)
 	return true;
 }
 
-static void link_open(struct link *l)
+static void link_open_as(struct link *l, int type)
 {
 	int ends[2];
 
 	*l = (struct link){ 0 };
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0);
 	assert_int_equal(loop_init(&l->loop), 0);
 	assert_int_equal(nic_fd_new(&l->nic, ends[0], NULL), 0);
 	l->peer = ends[1];
 	l->nic->receive = on_frame;
 	l->nic->data = l;
 	assert_int_equal(l->nic->ops->start(l->nic, &l->loop), 0);
+}
+
+static void link_open(struct link *l)
+{
+	link_open_as(l, SOCK_SEQPACKET);
 }
 
 static void link_close(struct link *l)
@@ -97,6 +102,24 @@ static void runts_are_dropped(void **state)
 	link_open(&l);
 	peer_sends(&l, 13);
 	peer_sends(&l, 14);
+	turn(&l);
+	assert_int_equal(l.frames, 1);
+	link_close(&l);
+}
+
+static void an_empty_datagram_is_a_runt_not_the_end(void **state)
+{
+	struct link l;
+
+	(void)state;
+	link_open_as(&l, SOCK_DGRAM);
+	assert_int_equal(send(l.peer, "", 0, MSG_DONTWAIT), 0);
+	peer_sends(&l, 60);
+	turn(&l);
+	assert_int_equal(l.frames, 1);
+	/* Both directions shut down, it is the end. */
+	assert_int_equal(shutdown(l.peer, SHUT_RDWR), 0);
+	turn(&l);
 	turn(&l);
 	assert_int_equal(l.frames, 1);
 	link_close(&l);
@@ -212,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_pass_both_ways),
 		cmocka_unit_test(runts_are_dropped),
+		cmocka_unit_test(an_empty_datagram_is_a_runt_not_the_end),
 		cmocka_unit_test(a_full_device_gets_no_more_until_it_says_so),
 		cmocka_unit_test(a_flood_leaves_the_loop_to_others),
 		cmocka_unit_test(a_stopped_nic_delivers_nothing_until_it_starts),

@@ -457,7 +457,7 @@ int channel_send_xfer(struct vmbus_channel *ch, u16 pageset_id, u64 transaction_
 	struct {
 		struct ring_xfer_pages head;
 		struct vmbus_xfer_range range[VMBUS_XFER_RANGES_MAX];
-	} head = { .head = { .xfer_pageset_id = pageset_id, .range_cnt = count } };
+	} head; /* as far as it is used */
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)payload, .iov_len = size };
 	struct ring_packet p = {
 		.type = VMBUS_PACKET_TRANSFER_PAGES,
@@ -470,6 +470,7 @@ int channel_send_xfer(struct vmbus_channel *ch, u16 pageset_id, u64 transaction_
 	};
 
 	assert(count <= VMBUS_XFER_RANGES_MAX);
+	head.head = (struct ring_xfer_pages){ .xfer_pageset_id = pageset_id, .range_cnt = count };
 	memcpy(head.range, range, count * sizeof(*range));
 	return channel_write(ch, &p);
 }

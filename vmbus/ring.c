@@ -142,9 +142,18 @@ static u8 *ring_piece(const struct ring *r, u32 index, u32 len, u32 *piece)
 	return r->page[index / RING_PAGE_SIZE] + offset;
 }
 
-static void ring_copy_out(const struct ring *r, u32 index, void *to, u32 len)
+/* The address of len bytes at index where no page or end of the ring lies between them, else NULL. */
+static u8 *ring_span(const struct ring *r, u32 index, u32 len)
 {
-	u8 *dst = to;
+	u32 offset = index % RING_PAGE_SIZE;
+
+	if (r->flat)
+		return len <= r->size - index ? r->flat + index : NULL;
+	return len <= RING_PAGE_SIZE - offset ? r->page[index / RING_PAGE_SIZE] + offset : NULL;
+}
+
+static __attribute__((noinline)) void ring_gather(const struct ring *r, u32 index, u8 *dst, u32 len)
+{
 	u32 piece;
 
 	for (; len; len -= piece, dst += piece, index = index_add(r, index, piece)) {
@@ -154,10 +163,9 @@ static void ring_copy_out(const struct ring *r, u32 index, void *to, u32 len)
 	}
 }
 
-/* Returns the index after the bytes. */
-static u32 ring_copy_in(const struct ring *r, u32 index, const void *from, u32 len)
+static __attribute__((noinline)) void ring_scatter(const struct ring *r, u32 index, const u8 *src,
+						   u32 len)
 {
-	const u8 *src = from;
 	u32 piece;
 
 	for (; len; len -= piece, src += piece, index = index_add(r, index, piece)) {
@@ -165,7 +173,35 @@ static u32 ring_copy_in(const struct ring *r, u32 index, const void *from, u32 l
 
 		memcpy(dst, src, piece);
 	}
-	return index;
+}
+
+/* Inline, as most copies are in one piece, and those of descriptors of a length known here. */
+static inline __attribute__((always_inline)) void ring_copy_out(const struct ring *r, u32 index,
+								void *to, u32 len)
+{
+	const u8 *src = ring_span(r, index, len);
+
+	if (src)
+		memcpy(to, src, len);
+	else
+		ring_gather(r, index, to, len);
+	/* The guest may change it by now: the compiler is not to fetch any of it once more. */
+	__asm__ volatile("" : : : "memory");
+}
+
+/* Returns the index after the bytes. */
+static inline __attribute__((always_inline)) u32 ring_copy_in(const struct ring *r, u32 index,
+							      const void *from, u32 len)
+{
+	u8 *dst = ring_span(r, index, len);
+
+	if (!len)
+		return index;
+	if (dst)
+		memcpy(dst, from, len);
+	else
+		ring_scatter(r, index, from, len);
+	return index_add(r, index, len);
 }
 
 /* ---- Reader ---------------------------------------------------------------------------------- */

@@ -301,6 +301,17 @@ static int launch_nics(struct machine *m)
 	return 0;
 }
 
+static int add_extra(struct machine *m)
+{
+	const struct machine_extra *extra = m->config->extra;
+	struct machine_bus on = { .bus = m->bus,
+				  .control = &m->control,
+				  .uring = uring_of,
+				  .uring_ctx = m };
+
+	return extra ? extra->add(extra->ctx, &on) : 0;
+}
+
 static int create_bus(struct machine *m)
 {
 	struct vmbus_config bus = { .mem = &m->vm.mem,
@@ -322,6 +333,8 @@ static int create_bus(struct machine *m)
 		err = vmbus_offer(m->bus, storvsp_device(m->storvsp));
 	for (unsigned i = 0; !err && i < m->netvsp_count; i++)
 		err = vmbus_offer(m->bus, netvsp_device(m->netvsp[i]));
+	if (!err)
+		err = add_extra(m);
 	return err ? machine_fail(m, err, "cannot set up the VMBus: %s", strerror(-err)) : 0;
 }
 
@@ -376,6 +389,8 @@ static void stop(struct machine *m)
 static void take_apart(struct machine *m)
 {
 	vmbus_fini(m->bus);
+	if (m->config->extra)
+		m->config->extra->remove(m->config->extra->ctx);
 	for (unsigned i = 0; i < m->netvsp_count; i++)
 		netvsp_fini(m->netvsp[i]);
 	storvsp_fini(m->storvsp);

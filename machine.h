@@ -8,6 +8,31 @@
 #define MACHINE_H
 
 #include "cli/config.h"
+#include "devices/devices.h"
+
+/* What further devices stand on. */
+struct machine_bus {
+	struct vmbus *bus;
+	struct loop *control; /* the main thread's: the bus's messages, gone(), plugged() */
+	storvsp_uring_fn uring; /* of an I/O loop, as for storvsp_init() */
+	void *uring_ctx;
+};
+
+/*
+ * Devices that a program brings which links this machine with a main() of its own and sets
+ * config.extra (vmbus/DEVICES.md; tests/boot/candela_devices.c). Main thread of the machine's
+ * process: every start of the guest finds ctx as it was before the first.
+ */
+struct machine_extra {
+	/*
+	 * Offers them, behind those of the command line; sandboxed, I/O threads there, the guest not.
+	 * 0 or -errno.
+	 */
+	int (*add)(void *ctx, const struct machine_bus *on);
+	/* Frees them: the bus has ended, the loops have not. Also where add() failed or never came. */
+	void (*remove)(void *ctx);
+	void *ctx;
+};
 
 /* Why a guest's run ended, in the order of the exit statuses' table in candela(1). */
 enum outcome_reason {

@@ -16,6 +16,8 @@
 #define CONFIG_NICS_MAX 8
 #define CONFIG_IO_THREADS_MAX 16
 
+struct machine_extra;
+
 enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_UNIX };
 
 struct config {
@@ -44,6 +46,7 @@ struct config {
 	const char *name; /* "candela" */
 	bool force; /* run a Linux kernel on a KVM that cannot really run it */
 	int verbosity; /* -1 quiet, 0, 1, 2 */
+	const struct machine_extra *extra; /* devices of the program's own (machine.h); NULL: none */
 	char **command; /* after `--`; NULL: none */
 	unsigned command_count;
 	/* Storage for what was split off option values: one piece a disk. */

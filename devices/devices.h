@@ -14,19 +14,44 @@
 
 struct hyperv;
 
-/* ---- storvsp: a synthetic SCSI controller, up to STORVSP_LUNS disks -------------------------- */
+/* ---- storvsp: a storage controller ----------------------------------------------------------- */
 
+/* A SCSI controller has so many targets, of so many logical units each; guests scan no more. */
+#define STORVSP_TARGETS 2
 #define STORVSP_LUNS 64
+#define STORVSP_UNITS (STORVSP_TARGETS * STORVSP_LUNS)
+/* The unit of a controller that a guest calls target:lun. */
+#define STORVSP_UNIT(target, lun) ((target)*STORVSP_LUNS + (lun))
+#define STORVSP_SUB_CHANNELS_MAX 63u
+/* Places of IDE disks: two channels of a master and a slave each. */
+#define STORVSP_IDE_MAX 4u
 
 struct storvsp;
 
 /* The ring of the loop that a channel runs on (a channel's requests are submitted there). */
 typedef struct uring *(*storvsp_uring_fn)(void *ctx, struct loop *loop);
 
-/* 0 and *s, or -errno. number: the controller's, 0 for the first: part of its instance GUID. */
+/*
+ * A SCSI controller, without sub-channels. 0 and *s, or -errno. number: the controller's, 0 for the
+ * first: part of its instance GUID.
+ */
 int storvsp_init(struct storvsp **s, unsigned number, storvsp_uring_fn uring, void *ctx);
-/* Puts disk at lun of target 0; it is the storvsp's from now on (closed by storvsp_fini()). */
-int storvsp_attach(struct storvsp *s, unsigned lun, struct disk *disk);
+/*
+ * Lets the guest have up to count sub-channels (at most STORVSP_SUB_CHANNELS_MAX): one fewer than
+ * vCPUs gives each a queue of its own. 0; -EINVAL: an IDE disk has none; -ENOMEM. Before it is
+ * offered.
+ */
+int storvsp_allow_sub_channels(struct storvsp *s, unsigned count);
+/*
+ * An accelerated IDE disk, a device of its own: unit 0 is the disk. position: below STORVSP_IDE_MAX,
+ * 2 * channel + device. 0 and *s, or -errno.
+ */
+int storvsp_init_ide(struct storvsp **s, unsigned position, storvsp_uring_fn uring, void *ctx);
+/*
+ * Puts disk at a unit; it is the storvsp's from now on (closed by storvsp_fini()). 0; -EINVAL: no
+ * such unit; -EEXIST: one is there.
+ */
+int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk);
 struct vmbus_device *storvsp_device(struct storvsp *s);
 void storvsp_fini(struct storvsp *s);
 

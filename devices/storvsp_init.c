@@ -40,14 +40,15 @@ static enum nt_status query_version(struct storvsp_request *q, const struct vmbu
 
 static enum nt_status query_properties(struct storvsp_request *q, const struct vmbus_packet *pkt)
 {
-	bool multi = STORVSP_SUB_CHANNELS && q->sc->s->version >= VSTOR_VERSION_WIN8;
+	struct storvsp *s = q->sc->s;
+	u16 subs = s->version >= VSTOR_VERSION_WIN8 ? s->device.sub_channels_max : 0;
 
 	(void)pkt;
 	memset(q->packet.bytes, 0, sizeof(q->packet.bytes));
-	q->packet.properties.max_channel_cnt = multi ? STORVSP_SUB_CHANNELS : 0;
-	q->packet.properties.flags = multi ? VSTOR_SUPPORTS_MULTI_CHANNEL : 0;
+	q->packet.properties.max_channel_cnt = subs;
+	q->packet.properties.flags = subs ? VSTOR_SUPPORTS_MULTI_CHANNEL : 0;
 	q->packet.properties.max_transfer_bytes = SCSI_TRANSFER_MAX;
-	q->sc->s->state = STORVSP_END;
+	s->state = STORVSP_END;
 	return NT_SUCCESS;
 }
 
@@ -58,25 +59,28 @@ static enum nt_status end(struct storvsp_request *q, const struct vmbus_packet *
 	return NT_SUCCESS;
 }
 
-/* None were on offer. */
+/* The offers go out behind the answer. */
 static enum nt_status create_sub_channels(struct storvsp_request *q, const struct vmbus_packet *pkt)
 {
-	(void)pkt;
-	return q->packet.sub_channel_count ? NT_INVALID_PARAMETER : NT_SUCCESS;
-}
+	struct storvsp *s = q->sc->s;
 
-/* What is under way completes as it would have: the guest waits for it after a reset. */
-static enum nt_status reset(struct storvsp_request *q, const struct vmbus_packet *pkt)
-{
-	(void)q;
 	(void)pkt;
+	if (s->version < VSTOR_VERSION_WIN8)
+		return NT_INVALID_DEVICE_REQUEST;
+	if (q->packet.sub_channel_count > s->device.sub_channels_max)
+		return NT_INVALID_PARAMETER;
+	channel_offer_subs(q->sc->ch, q->packet.sub_channel_count);
 	return NT_SUCCESS;
 }
 
+#define ANY_CHANNEL true
+
+/* What a sub-channel does not have comes on the primary channel only. FC operations are unknown. */
 static const struct {
 	enum nt_status (*handle)(struct storvsp_request *q, const struct vmbus_packet *pkt);
 	u32 min_size; /* bytes of packet */
 	unsigned states;
+	bool any_channel;
 } operations[VSTOR_OPERATIONS] = {
 	[VSTOR_BEGIN_INITIALIZATION] = { begin, VSTOR_HEADER_SIZE, STORVSP_BEGIN },
 	[VSTOR_QUERY_PROTOCOL_VERSION] = { query_version, VSTOR_HEADER_SIZE + 4, STORVSP_VERSION },
@@ -86,10 +90,10 @@ static const struct {
 	[VSTOR_END_INITIALIZATION] = { end, VSTOR_HEADER_SIZE, STORVSP_END },
 	[VSTOR_CREATE_SUB_CHANNELS] = { create_sub_channels, VSTOR_HEADER_SIZE + 2,
 					STORVSP_END | STORVSP_READY },
-	[VSTOR_EXECUTE_SRB] = { storvsp_execute, VSTOR_PACKET_WIN7, STORVSP_READY },
-	[VSTOR_RESET_LUN] = { reset, VSTOR_HEADER_SIZE, STORVSP_READY },
-	[VSTOR_RESET_BUS] = { reset, VSTOR_HEADER_SIZE, STORVSP_READY },
-	[VSTOR_RESET_ADAPTER] = { reset, VSTOR_HEADER_SIZE, STORVSP_READY },
+	[VSTOR_EXECUTE_SRB] = { storvsp_execute, VSTOR_PACKET_WIN7, STORVSP_READY, ANY_CHANNEL },
+	[VSTOR_RESET_LUN] = { storvsp_reset, VSTOR_ADDRESS_SIZE, STORVSP_READY, ANY_CHANNEL },
+	[VSTOR_RESET_BUS] = { storvsp_reset, VSTOR_HEADER_SIZE, STORVSP_READY, ANY_CHANNEL },
+	[VSTOR_RESET_ADAPTER] = { storvsp_reset, VSTOR_HEADER_SIZE, STORVSP_READY, ANY_CHANNEL },
 };
 
 enum nt_status storvsp_operation(struct storvsp_request *q, const struct vmbus_packet *pkt)
@@ -104,7 +108,7 @@ enum nt_status storvsp_operation(struct storvsp_request *q, const struct vmbus_p
 		return NT_INVALID_DEVICE_REQUEST;
 	if (q->size < operations[op].min_size)
 		return NT_INVALID_PARAMETER;
-	if (!(operations[op].states & s->state) || (!primary && op != VSTOR_EXECUTE_SRB))
+	if (!(operations[op].states & s->state) || (!primary && !operations[op].any_channel))
 		return NT_INVALID_DEVICE_STATE;
 	return operations[op].handle(q, pkt);
 }

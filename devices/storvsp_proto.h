@@ -110,6 +110,19 @@ static_assert(sizeof(struct vstor_properties) == 24, "");
 
 #define VSTOR_SUPPORTS_MULTI_CHANNEL 0x1u
 
+/* What the offer of an IDE disk says about it (user-defined bytes), for drivers before Windows 8. */
+struct vstor_offer {
+	uint16_t reserved;
+	uint8_t path_id;
+	uint8_t target_id;
+	uint32_t reserved2;
+	uint32_t flags;
+	uint32_t reserved3[3];
+} __attribute__((packed));
+static_assert(sizeof(struct vstor_offer) == 24, "");
+
+#define VSTOR_OFFER_IDE 0x2u
+
 /* struct vstor_packet. */
 struct vstor_packet {
 	uint32_t operation;
@@ -126,6 +139,8 @@ struct vstor_packet {
 static_assert(sizeof(struct vstor_packet) == 64, "as Windows 8 and later have it");
 
 #define VSTOR_HEADER_SIZE offsetof(struct vstor_packet, bytes)
+/* As much of it as names a unit. */
+#define VSTOR_ADDRESS_SIZE (VSTOR_HEADER_SIZE + offsetof(struct vstor_srb, cdb_length))
 /* The packet of Windows 7 and before. */
 #define VSTOR_PACKET_WIN7 (VSTOR_HEADER_SIZE + offsetof(struct vstor_srb, reserve))
 static_assert(VSTOR_PACKET_WIN7 == 48, "");

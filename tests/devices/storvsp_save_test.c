@@ -303,7 +303,7 @@ static void forged_it_is_refused_or_harmless(void **state)
 	u8 *bytes;
 
 	crowd(r);
-	own = 11 + r->s->channel->unsent_count * (12 + sizeof(struct vstor_packet));
+	own = 12 + r->s->channel->unsent_count * (12 + sizeof(struct vstor_packet));
 	host_new(r);
 	len = r->state.len;
 	bytes = malloc(len);

@@ -95,7 +95,7 @@ static int setup(void **state)
 	r->slow.disk.ops = &slow_ops;
 	assert_int_equal(storvsp_attach(r->s, 0, &r->slow.disk), 0);
 	assert_int_equal(storvsp_attach(r->s, 0, &r->slow.disk), -EEXIST);
-	assert_int_equal(storvsp_attach(r->s, SCSI_LUNS, &r->slow.disk), -EINVAL);
+	assert_int_equal(storvsp_attach(r->s, STORVSP_UNITS, &r->slow.disk), -EINVAL);
 	assert_int_equal(vmbus_offer(r->g.bus, storvsp_device(r->s)), 0);
 	r->data = fg_alloc(&r->g, (u32)(SCSI_TRANSFER_MAX / 4096 + 2));
 	assert_true(r->data);
@@ -338,12 +338,14 @@ static void absent_units_do_not_hurt_present_ones(void **state)
 	p = execute(r, srb(5, ready, 6, 0), 0, 0);
 	assert_int_equal(p.srb.srb_status, SRB_INVALID_LUN | SRB_AUTOSENSE_VALID);
 	assert_int_equal(p.status, NT_DEVICE_DOES_NOT_EXIST);
-	for (unsigned i = 0; i < 2; i++) {
+	/* A second target of the path, empty; one too many; another path. */
+	for (unsigned i = 0; i < 3; i++) {
 		p = srb(0, ready, 6, 0);
-		p.srb.path_id = (u8)i;
-		p.srb.target_id = (u8)!i;
+		p.srb.path_id = i == 2;
+		p.srb.target_id = (u8)(i < 2 ? i + 1 : 0);
 		p = execute(r, p, 0, 0);
-		assert_int_equal(p.srb.srb_status, SRB_INVALID_TARGET_ID | SRB_AUTOSENSE_VALID);
+		assert_int_equal(p.srb.srb_status, (i ? SRB_INVALID_TARGET_ID : SRB_INVALID_LUN) |
+							   SRB_AUTOSENSE_VALID);
 		p = srb(0, luns, 12, 512);
 		p.srb.path_id = 1;
 		p = execute(r, p, 0, 512);

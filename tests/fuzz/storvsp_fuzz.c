@@ -338,7 +338,7 @@ static void finish(struct bed *b)
 		take(b);
 	}
 	FUZZ_CHECK(!b->held_count);
-	for (unsigned i = 0; i < STORVSP_CHANNELS; i++)
+	for (unsigned i = 0; i < (b->s->device.sub_channels_max + 1u); i++)
 		FUZZ_CHECK(!b->s->channel[i].in_flight || b->guest->tampered);
 	FUZZ_CHECK(b->guest->tampered || b->lax || b->answered == b->sent);
 }

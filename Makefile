@@ -109,9 +109,12 @@ lab:
 
 # BENCH='pattern' narrows it, ROUNDS=5 are those of boot; every figure is in $(BUILD)/bench.tsv too.
 bench: all bench-programs
+	@tests/bench/run -b -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
+ifneq ($(BENCH),bus)
 	@images/packages test
 	@images/prepare 6.12-cloud
-	@ROUNDS=$(ROUNDS) LKVM=$(LKVM) images/kvm-here -e ROUNDS $(if $(LKVM),-e LKVM) tests/bench/run -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
+	@ROUNDS=$(ROUNDS) LKVM=$(LKVM) images/kvm-here -e ROUNDS $(if $(LKVM),-e LKVM) tests/bench/run -k -a -o $(BUILD)/bench.tsv $(if $(BENCH),'$(BENCH)')
+endif
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 SHELL_FILES = $(shell git ls-files images tests .ci | xargs grep -lE '^(\#!/bin/sh|\# shellcheck shell)')
@@ -143,7 +146,7 @@ help:
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
 	@echo "make fuzz       every fuzz target for SECONDS=600 with JOBS=1 process, TARGET=name for one;"
 	@echo "                coverage at the end"
-	@echo "make bench      boot time and idle exits beside the peers, memory, signals, timers"
+	@echo "make bench      boot time and idle exits beside the peers, memory, signals, timers, the bus"
 	@echo "                (BENCH=boot, ROUNDS=5); every figure also in build/bench.tsv"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
 	@echo "make format     clang-format in place"

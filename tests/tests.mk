@@ -18,6 +18,9 @@ endef
 FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.c base/trace.c vmm/memory.c \
 	$(filter-out vmbus/port_synic.c,$(wildcard vmbus/*.c))
 
+# Has tests/allocations.c see what the objects of a program allocate.
+COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligned_alloc mmap)
+
 # Disk back ends and what they stand on.
 DISKS := $(wildcard devices/backend/disk*.c) base/uring.c base/loop.c base/log.c
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# What the benchmarks run: the /init of their stock guests, and their bare guests (each
-# tests/bench/NAME_guest.c with the runtime of tests/bare) with the program that is their host.
+# What the benchmarks run: the /init of their stock guests, their bare guests (each
+# tests/bench/NAME_guest.c with the runtime of tests/bare) with the program that is their host, and
+# the program in which the fake guest meets the bus.
 
 $(BUILD)/tests/bench/init: tests/bench/init.c
 	@mkdir -p $(@D)
@@ -20,6 +21,12 @@ $(BUILD)/tests/bench/latency: $(LATENCY_OBJ)
 	@$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llz4 -lzstd -llzma -lz
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,init latency signal_guest.elf timer_guest.elf)
+BUS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/bench/bus*.c) tests/allocations.c \
+	$(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)))
+$(BUILD)/tests/bench/bus: $(BUS_OBJ)
+	@$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) -luring
+
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,init latency signal_guest.elf timer_guest.elf bus)
 bench-programs: $(BENCH_PROGRAMS)
 .PHONY: bench-programs

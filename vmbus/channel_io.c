@@ -40,7 +40,7 @@ static void owe_interrupt(struct vmbus_channel *ch, bool owed)
 
 static void channel_run(struct vmbus_channel *ch)
 {
-	if (!ch->live || ch->detaching || ch->frozen)
+	if (!ch->live || ch->detaching || ch->frozen || (ch->late && late_holds_run(ch)))
 		return;
 	loop_timer_disarm(ch->loop, &ch->poll);
 	ring_wait_end(&ch->out);
@@ -51,7 +51,7 @@ static void channel_run(struct vmbus_channel *ch)
 		ch->device->ops->ready(ch);
 		owe_interrupt(ch, ring_read_commit(&ch->in));
 	} while (ch->drained && ring_unmask(&ch->in));
-	if (!ch->budget && !ch->drained) {
+	if (!ch->budget && !ch->drained && !(ch->late && late_holds_run(ch))) {
 		count(&ch->count.throttled, 1);
 		loop_post(ch->loop, &ch->again);
 	}
@@ -62,6 +62,8 @@ static void channel_signalled(struct vmbus_channel *ch)
 {
 	count(&ch->count.signals, 1);
 	trace_vmbus_signal_event(ch->relid);
+	if (ch->late)
+		late_signal(ch);
 	channel_run(ch);
 }
 
@@ -114,15 +116,30 @@ static void channel_interrupt(struct vmbus_channel *ch)
 	}
 }
 
+/* Shows the guest what was written; later where that, or its interrupt, is to be late. */
+static void channel_show(struct vmbus_channel *ch)
+{
+	/* What goes to the control loop comes behind all that was sent. */
+	bool may_wait = ch->late && !ch->reply_due && !ch->subs_due;
+
+	if (ch->late && !may_wait)
+		late_end(ch);
+	if (!(may_wait && late_holds_commit(ch)) && ring_write_commit(&ch->out))
+		ch->interrupt = true;
+	if (!ch->interrupt || (may_wait && late_interrupt(ch)))
+		return;
+	ch->interrupt = false;
+	channel_interrupt(ch);
+}
+
 static void channel_flush(struct loop_flush *f)
 {
 	struct vmbus_channel *ch = container_of(f, struct vmbus_channel, flush);
 
-	if (ch->live && ring_write_commit(&ch->out))
-		ch->interrupt = true;
-	if (ch->live && ch->interrupt)
-		channel_interrupt(ch);
-	ch->interrupt = false;
+	if (ch->live)
+		channel_show(ch);
+	else
+		ch->interrupt = false;
 	if (ch->subs_due) {
 		ch->subs_due = false;
 		loop_post(ch->bus->control, &ch->subs);
@@ -166,6 +183,8 @@ static void channel_unlisten(struct vmbus_channel *ch)
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
 	monitor_stop(ch);
+	if (ch->late)
+		late_stop(ch);
 }
 
 static int channel_io_open(struct vmbus_channel *ch)
@@ -229,6 +248,8 @@ static void channel_io_freeze(struct vmbus_channel *ch)
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
 	monitor_stop(ch);
+	if (ch->late)
+		late_stop(ch);
 	if (ch->device->ops->freeze)
 		ch->device->ops->freeze(ch);
 	else
@@ -368,6 +389,8 @@ int channel_recv(struct vmbus_channel *ch, void *buf, struct vmbus_packet *pkt)
 		return 0;
 	}
 	ch->budget--;
+	if (ch->late && late_drain(ch))
+		ch->budget = 0;
 	if (got == 1) {
 		count(&ch->count.packets_in, 1);
 		count(&ch->count.bytes_in, len);
@@ -396,6 +419,15 @@ static int channel_full(struct vmbus_channel *ch, const struct ring_packet *p)
 	return ch->out.broken ? -EPIPE : -EAGAIN;
 }
 
+/* As if there were no room: nothing but the time makes an end of it. */
+static int channel_short(struct vmbus_channel *ch, const struct ring_packet *p)
+{
+	owe_interrupt(ch, ring_write_commit(&ch->out));
+	ring_wait_begin(&ch->out, p);
+	loop_timer_arm(ch->loop, &ch->poll, ch->late->room_ns);
+	return -EAGAIN;
+}
+
 /* Bytes of it in the ring, trailer and padding apart. */
 static u64 packet_size(const struct ring_packet *p)
 {
@@ -412,6 +444,8 @@ static int channel_write(struct vmbus_channel *ch, const struct ring_packet *p)
 
 	if (!ch->live)
 		return 0;
+	if (ch->late && late_room(ch))
+		return channel_short(ch, p);
 	err = ring_write(&ch->out, p);
 	if (err == -EAGAIN)
 		err = channel_full(ch, p);
@@ -425,6 +459,8 @@ static int channel_write(struct vmbus_channel *ch, const struct ring_packet *p)
 	}
 	count(&ch->count.packets_out, 1);
 	count(&ch->count.bytes_out, packet_size(p));
+	if (ch->late)
+		late_commit(ch);
 	loop_flush_later(ch->loop, &ch->flush);
 	return 0;
 }

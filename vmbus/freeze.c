@@ -51,6 +51,7 @@ void vmbus_freeze(struct vmbus *bus, vmbus_frozen_fn *frozen, void *ctx)
 	bus->freezing = true;
 	bus->on_frozen = frozen;
 	bus->on_frozen_ctx = ctx;
+	late_rescind_all(bus);
 	freeze_step(bus);
 }
 

@@ -136,6 +136,8 @@ void message_process(struct vmbus *bus)
 		/* A reset, a freeze and a full queue all end in another call. */
 		if (bus->state == CONNECTION_RESETTING || bus->freezing || !message_room(bus))
 			return;
+		if (bus->chaos && late_message_in(bus))
+			return;
 		if (!vmbus_inbox_take(bus, &m))
 			return;
 		atomic_fetch_add_explicit(&bus->status_messages, 1, memory_order_relaxed);

@@ -75,7 +75,7 @@ static void offer_send(struct vmbus_channel *ch)
 		   bus->version < VMBUS_VERSION_WIN7 ? VMBUS_OFFER_SIZE_OLD : sizeof(msg));
 }
 
-static void rescind_send(struct vmbus_channel *ch)
+void offer_rescind(struct vmbus_channel *ch)
 {
 	struct vmbus_msg_relid msg = { .header.msgtype = VMBUS_MSG_RESCIND_CHANNEL_OFFER,
 				       .child_relid = ch->relid };
@@ -130,7 +130,8 @@ void offer_retract(struct vmbus_channel *ch)
 	ch->wanted = false;
 	if (ch->offered && !ch->rescinded && ch->bus->state == CONNECTION_UP) {
 		ch->rescinded = true;
-		rescind_send(ch);
+		if (!ch->late || !late_rescind(ch))
+			offer_rescind(ch);
 	}
 	channel_shut(ch);
 }
@@ -197,6 +198,7 @@ void offer_relid_released(struct vmbus *bus, const void *bytes, u32 len)
 	ch->offered = false;
 	ch->released = !ch->rescinded;
 	ch->rescinded = false;
+	late_rescind_forget(ch);
 	ch->reopen_wanted = false;
 	gpadl_drop(bus, ch->relid);
 	offer_settle(ch);
@@ -210,6 +212,7 @@ void offer_forget_all(struct vmbus *bus)
 		if (!ch || ch->reserved)
 			continue;
 		ch->offered = ch->rescinded = ch->released = false;
+		late_rescind_forget(ch);
 		if (ch->sub_index)
 			ch->wanted = false;
 	}
@@ -281,7 +284,11 @@ int offer_make(struct vmbus *bus, struct vmbus_device *dev)
 	}
 	plug_init(dev, bus);
 	dev->primary = dev->channel;
-	return 0;
+	if (!bus->chaos || late_make(dev))
+		return 0;
+	free(dev->channel);
+	dev->channel = dev->primary = NULL;
+	return -ENOMEM;
 }
 
 int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev)
@@ -315,6 +322,7 @@ void offer_free(struct vmbus_device *dev)
 		monitor_give(ch->bus, ch->monitor_id);
 		ch->bus->channel[ch->relid - 1] = NULL;
 	}
+	late_free(dev);
 	free(dev->channel);
 	dev->channel = dev->primary = NULL;
 }

@@ -34,8 +34,11 @@ void outq_flush(struct outq *q, struct vmbus_port *port)
 	atomic_store(&q->waiting, outq_ready(q) > 0);
 	while (outq_ready(q)) {
 		const struct outq_message *m = &q->message[q->head];
-		int err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
+		int err;
 
+		if (q->late && q->late(q))
+			return;
+		err = port->post_message(port, m->vp, m->sint, m->bytes, m->len);
 		trace_vmbus_msg_cb(m->vp, m->sint, err);
 		if (err == -EAGAIN)
 			return;
@@ -44,6 +47,7 @@ void outq_flush(struct outq *q, struct vmbus_port *port)
 				  m->sint, strerror(-err));
 		q->head = (q->head + 1) % OUTQ_MAX;
 		q->count--;
+		q->gone++;
 		q->passing -= q->held;
 	}
 	atomic_store(&q->waiting, false);
@@ -65,6 +69,7 @@ void outq_release(struct outq *q)
 
 void outq_clear(struct outq *q)
 {
+	q->gone += q->count;
 	q->head = q->count = q->passing = 0;
 	q->held = false;
 }

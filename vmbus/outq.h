@@ -25,6 +25,9 @@ struct outq_message {
 struct outq {
 	struct outq_message message[OUTQ_MAX]; /* a circle */
 	u32 head, count;
+	u64 gone; /* messages that have left the head, forgotten ones included */
+	/* NULL or asked before each post: true: the head waits, and outq_flush() is called later. */
+	bool (*late)(struct outq *q);
 	bool held; /* only the first `passing` go */
 	u32 passing;
 	/* A free slot would be used. True from before a slot is found busy; read by any thread. */

@@ -371,13 +371,16 @@ bool ring_write_commit(struct ring *r)
 	       word_load(&r->header->read_index) == before;
 }
 
+void ring_wait_begin(struct ring *r, const struct ring_packet *p)
+{
+	word_store(&r->header->pending_send_sz, packet_size(p));
+	r->waiting = true;
+}
+
 bool ring_wait_room(struct ring *r, const struct ring_packet *p)
 {
-	u32 size = packet_size(p);
-
-	word_store(&r->header->pending_send_sz, size);
-	r->waiting = true;
-	if (!ring_fits(r, size))
+	ring_wait_begin(r, p);
+	if (!ring_fits(r, packet_size(p)))
 		return false;
 	ring_wait_end(r);
 	return true;

@@ -90,6 +90,9 @@ int ring_write(struct ring *r, const struct ring_packet *p);
 /* Shows the reader what was written. True: it may be asleep, signal. */
 bool ring_write_commit(struct ring *r);
 
+/* With everything committed: asks the reader to signal once p fits where it does not now. */
+void ring_wait_begin(struct ring *r, const struct ring_packet *p);
+
 /*
  * After ring_write() said -EAGAIN, with everything committed: asks the reader to signal once p fits.
  * True: it fits already, and no signal follows.

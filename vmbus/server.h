@@ -16,6 +16,7 @@
  *	channel.c     a channel's states, on the control loop: open, close, modify
  *	channel_io.c  an open channel on its I/O loop: runs, orders, packets
  *	outq.c        messages to the guest
+ *	chaos.c, late.c  what is late on purpose, and how: for who tests guest drivers
  *	trace.c       events for those who watch: the table is trace.h
  *	freeze.c      the bus stands still
  *	save.c, restore.c  ... and is written down, and taken in by another host (save.h)
@@ -28,6 +29,7 @@
 #include <stdatomic.h>
 
 #include "base/log.h"
+#include "vmbus/chaos.h"
 #include "vmbus/outq.h"
 #include "vmbus/ring.h"
 #include "vmbus/trace.h"
@@ -75,6 +77,31 @@ struct gpadl {
 	u32 range_count;
 	u32 words, received;
 	union gpadl_word word[];
+};
+
+/* ---- Chaos ----------------------------------------------------------------------------------- */
+
+/* What is late on a channel. The I/O loop's, but for the rescind. */
+struct channel_late {
+	struct vmbus_channel *ch;
+	struct loop_timer run; /* armed: it is not run */
+	struct loop_timer commit; /* armed: what was written is not shown */
+	struct loop_timer interrupt; /* armed: the guest is not interrupted */
+	bool interrupt_due; /* ... and has waited long enough */
+	bool room_decided; /* for the next packet ... */
+	u64 room_ns; /* ... for which there is no room before this time; 0: there is */
+	u64 signals, received, sent, interrupts; /* so far */
+	struct loop_timer rescind; /* armed: the guest has not been told yet */
+	u64 rescinds;
+};
+
+/* ... of the bus's messages. The control loop's. */
+struct bus_late {
+	struct loop_timer out; /* armed: the head of the queue waits */
+	u64 out_decided; /* messages, forgotten ones included */
+	struct loop_timer in; /* armed: the inbox is not looked at */
+	bool in_due; /* ... and its first message has waited long enough */
+	u64 in_decided;
 };
 
 /* ---- Channels -------------------------------------------------------------------------------- */
@@ -162,6 +189,7 @@ struct vmbus_channel {
 		_Atomic u64 signals, interrupts, throttled;
 	} count; /* written by the I/O loop alone */
 	struct log_guest bad_packet, lost_packet;
+	struct channel_late *late; /* NULL: nothing is late on purpose */
 };
 
 /* ---- The bus --------------------------------------------------------------------------------- */
@@ -234,6 +262,9 @@ struct vmbus {
 	struct gpadl *gpadls;
 	struct loop_work gpadl_work; /* a last pin has gone */
 
+	struct chaos *chaos; /* NULL: nothing is late on purpose */
+	struct bus_late late;
+
 	/* For vmbus_status(). */
 	_Atomic bool status_contacted;
 	_Atomic u32 status_version, status_open;
@@ -242,6 +273,9 @@ struct vmbus {
 
 /* Sends a message to the guest's message target. Control loop. */
 void vmbus_post(struct vmbus *bus, const void *msg, u32 len);
+
+/* Is there a message in the inbox? */
+bool vmbus_inbox_any(struct vmbus *bus);
 
 /* Takes the oldest message out of the inbox. False: none. Control loop. */
 bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m);
@@ -329,6 +363,8 @@ struct vmbus_channel *offer_find(const struct vmbus *bus, u32 relid);
 void offer_try(struct vmbus_channel *ch);
 /* Takes ch off the bus: no longer wanted, rescinded where the guest knows it, closed. */
 void offer_retract(struct vmbus_channel *ch);
+/* Tells the guest that the offer is taken back. */
+void offer_rescind(struct vmbus_channel *ch);
 /* ch has closed or has been let go of: offers it again, or frees the device that waited for it. */
 void offer_settle(struct vmbus_channel *ch);
 /* The connection has ended: no guest knows any channel, but reserved ones. */
@@ -392,5 +428,38 @@ void channel_io_init(struct vmbus_channel *ch);
 int channel_io_restore(struct vmbus_channel *ch, struct stream_in *state);
 /* The I/O loop's part of closing. */
 void channel_io_close(struct vmbus_channel *ch);
+
+/* late.c: makes the bus's part, and its end; the parts of a device's channels. False: no memory. */
+void late_init(struct vmbus *bus);
+void late_fini(struct vmbus *bus);
+bool late_make(struct vmbus_device *dev);
+void late_free(struct vmbus_device *dev);
+
+/* True: the message that is next waits, and inbox_work is posted when it has. Control loop. */
+bool late_message_in(struct vmbus *bus);
+/* True: the guest is told of ch's rescind later. */
+bool late_rescind(struct vmbus_channel *ch);
+/* It needs not be told any more. Of all that were to be told later: now. */
+void late_rescind_forget(struct vmbus_channel *ch);
+void late_rescind_all(struct vmbus *bus);
+
+/* The following want ch->late. I/O loop. A signal came, and may keep ch from being run. */
+void late_signal(struct vmbus_channel *ch);
+/* A packet was received. True: it was the last one of this run. */
+bool late_drain(struct vmbus_channel *ch);
+/* ch is not run now, and will be. */
+bool late_holds_run(const struct vmbus_channel *ch);
+/* True: let there be no room for the next packet before room_ns. */
+bool late_room(struct vmbus_channel *ch);
+/* A packet was written, and may keep the out ring from being committed. */
+void late_commit(struct vmbus_channel *ch);
+/* The out ring is not to be committed now; it is flushed when it is. */
+bool late_holds_commit(const struct vmbus_channel *ch);
+/* True: the interrupt that ch owes waits; it is flushed when it has. */
+bool late_interrupt(struct vmbus_channel *ch);
+/* What the guest is to see is late no more, nor is its interrupt. */
+void late_end(struct vmbus_channel *ch);
+/* Nothing is: ch runs no more, or nothing is to fire. What waits is to be flushed. */
+void late_stop(struct vmbus_channel *ch);
 
 #endif

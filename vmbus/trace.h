@@ -78,12 +78,16 @@
 	EVENT(vmbus_thaw, "", (void)) \
 	EVENT(vmbus_save, "bytes=%zu", (size_t bytes), bytes) \
 	EVENT(vmbus_restore, "bytes=%zu status=%d", (size_t bytes, int status), bytes, status) \
+	/* What --chaos makes late; relid 0: a message */ \
+	EVENT(vmbus_chaos, "relid=%u point=%s n=%llu us=%u", \
+	      (u32 relid, const char *point, unsigned long long n, u32 us), relid, point, n, us) \
 	/* Data: the guest's signals that reached us, our interrupts */ \
 	EVENT(vmbus_signal_event, "relid=%u", (u32 relid), relid) \
 	EVENT(vmbus_channel_notify_guest, "relid=%u vp=%u", (u32 relid, u32 vp), relid, vp)
 
 /* All but those of data. */
-#define VMBUS_EVENTS_CONTROL "vmbus_*,-vmbus_signal_event,-vmbus_channel_notify_guest"
+#define VMBUS_EVENTS_CONTROL \
+	"vmbus_*,-vmbus_signal_event,-vmbus_channel_notify_guest,-vmbus_chaos"
 
 /* clang-format on */
 

@@ -20,6 +20,16 @@ void vmbus_post(struct vmbus *bus, const void *msg, u32 len)
 	vmbus_post_to(bus, bus->msg_vp, bus->msg_sint, msg, len);
 }
 
+bool vmbus_inbox_any(struct vmbus *bus)
+{
+	bool any;
+
+	pthread_mutex_lock(&bus->inbox_lock);
+	any = bus->inbox_count;
+	pthread_mutex_unlock(&bus->inbox_lock);
+	return any;
+}
+
 bool vmbus_inbox_take(struct vmbus *bus, struct inbox_message *m)
 {
 	bool any;
@@ -158,6 +168,9 @@ int vmbus_init(struct vmbus **out, const struct vmbus_config *config)
 	bus->inbox_work.run = inbox_ready;
 	bus->slot_work.run = slot_freed;
 	bus->gpadl_work.run = gpadl_sweep;
+	bus->chaos = config->chaos;
+	if (bus->chaos)
+		late_init(bus);
 	pthread_mutex_init(&bus->inbox_lock, NULL);
 	pthread_mutex_init(&bus->gpadl_lock, NULL);
 	*out = bus;
@@ -195,6 +208,7 @@ void vmbus_fini(struct vmbus *bus)
 			device_end(bus->channel[i]->device);
 	gpadl_free_all(bus);
 	interrupt_page_clear(bus);
+	late_fini(bus);
 	loop_unpost(bus->control, &bus->inbox_work);
 	loop_unpost(bus->control, &bus->slot_work);
 	loop_unpost(bus->control, &bus->gpadl_work);

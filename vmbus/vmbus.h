@@ -30,6 +30,7 @@
 struct vmbus;
 struct vmbus_channel;
 struct vmbus_device;
+struct chaos;
 struct gpadl;
 
 /* ---- For device writers ---------------------------------------------------------------------- */
@@ -206,6 +207,7 @@ struct vmbus_config {
 	struct loop *control;
 	struct loop **io; /* channels with target VP v run on io[v % io_count] */
 	unsigned io_count;
+	struct chaos *chaos; /* NULL: nothing is late on purpose; outlives the bus (chaos.h) */
 };
 
 /* 0 and *bus, or -errno. Main thread. */

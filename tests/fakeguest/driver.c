@@ -61,7 +61,7 @@ int fg_await(struct fakeguest *g, u32 type, void *msg, u32 size)
 	u64 end = loop_now_ns() + 5 * NSEC_PER_SEC;
 	int len = fg_take(g, type, msg, size);
 
-	while (len < 0 && g->io_threads && loop_now_ns() < end) {
+	while (len < 0 && (g->io_threads || g->chaos) && loop_now_ns() < end) {
 		usleep(50);
 		fg_pump(g);
 		len = fg_take(g, type, msg, size);

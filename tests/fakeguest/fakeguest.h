@@ -44,6 +44,7 @@ struct fg_config {
 	u64 memory; /* bytes; 0: 64 MiB */
 	unsigned io_count; /* 0: 1 */
 	u32 vp_count; /* 0: 4 */
+	struct chaos *chaos; /* NULL: none; else calls that need an answer wait up to 5 s for it */
 };
 
 /* A message the host posted. */
@@ -67,6 +68,7 @@ struct fakeguest {
 	pthread_t io_thread[FG_IO_MAX];
 	bool io_threads; /* between fg_start_io() and fg_stop_io() */
 	struct vmbus *bus;
+	struct chaos *chaos; /* of the next host's bus, too */
 	bool frozen; /* between fg_freeze() and fg_thaw() or fg_new_host() */
 
 	/* The hypervisor's part. */

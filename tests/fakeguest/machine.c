@@ -107,6 +107,7 @@ static int bus_init(struct fakeguest *g)
 		.control = &g->control,
 		.io = g->io_list,
 		.io_count = g->io_count,
+		.chaos = g->chaos,
 	};
 
 	return vmbus_init(&g->bus, &config);
@@ -120,6 +121,7 @@ int fg_init(struct fakeguest *g, const struct fg_config *config)
 
 	memset(g, 0, sizeof(*g));
 	guest_reset(g);
+	g->chaos = c->chaos;
 	g->io_count = c->io_count ? MIN(c->io_count, FG_IO_MAX) : 1;
 	g->port = (struct vmbus_port){
 		.post_message = post_message,

@@ -60,10 +60,12 @@ static void happened(const char *names)
 /* There is this event with these arguments among the lines since the last call. */
 static void happened_so(const char *event)
 {
-	char *text = new_lines();
+	char *text = new_lines(), name[64];
 
 	if (!strstr(text, event))
 		fail_msg("no %s in:\n%s", event, text);
+	assert_int_equal(sscanf(event, "%63s", name), 1);
+	note(name);
 	free(text);
 }
 
@@ -207,6 +209,20 @@ static void saved_and_restored(void **state)
 	stream_free(&out);
 }
 
+static void what_chaos_does(void **state)
+{
+	struct channel_bed *f = *state;
+	struct chaos chaos = { .rate = CHAOS_RATE_MAX, .delay_max_us = CHAOS_DELAY_MIN_US };
+	const struct fg_config config = { .chaos = &chaos };
+
+	fg_fini(&f->g);
+	assert_int_equal(fg_init(&f->g, &config), 0);
+	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
+	happened_so("vmbus_chaos relid=0 point=message-in n=0 us=10\n");
+	fg_fini(&f->g);
+	assert_int_equal(fg_init(&f->g, NULL), 0);
+}
+
 /* Of what stands above; runs last. */
 static void every_event_happened(void **state)
 {
@@ -238,6 +254,7 @@ int main(void)
 		TEST(bed_setup_closed, version_6),
 		TEST(bed_setup, a_bad_guest),
 		TEST(bed_setup_closed, saved_and_restored),
+		TEST(bed_setup_closed, what_chaos_does),
 		TEST(bed_setup_closed, unwatched),
 		cmocka_unit_test(every_event_happened),
 	};

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A SCSI target of up to SCSI_LUNS block devices, each in front of a disk. Knows nothing of VMBus:
- * a CDB and a buffer in, status, sense and a count of bytes out.
+ * SCSI targets of up to SCSI_LUNS logical units, each a disk or a DVD drive. Knows nothing of VMBus:
+ * a CDB and a buffer in, status, sense and a count of bytes out. Sources: SPC-4, SBC-3, MMC-6.
  *
- * Two halves. scsi_decode() is pure: what a CDB means for a unit, with everything checked that can
- * be checked from the CDB, and the answer itself where that needs no I/O. scsi_execute() carries it
- * out on the guest's buffer and the disk.
+ * Threads. scsi_execute() is called by several loops at once, also for one unit; each request stays
+ * on the loop of its uring. READ and WRITE take no lock: what bears on them is a few atomics. The
+ * functions for the owner may be called by any thread while requests run, one at a time for a target.
  *
- * Left out for now: persistent reservations, MODE SELECT, COMPARE AND WRITE, WRITE SAME of anything
- * but zeroes, unit attentions.
+ * Life. A unit, once something was attached at its LUN, stays until scsi_target_fini(); what is
+ * attached to it (struct disk) comes and goes. A disk that was detached or taken out is given back
+ * when the last request that uses it has ended.
+ *
+ * What is promised of several requests at once: a COMPARE AND WRITE is atomic against every other
+ * COMPARE AND WRITE to its unit, not against plain writes of the same blocks.
+ *
+ * State. Mode parameters, reservations and their keys live as long as the machine does: none is
+ * saved (no SP, no APTPL). A unit has no unit attention when it is new: the guest starts with it.
  */
 #ifndef DEVICES_SCSI_H
 #define DEVICES_SCSI_H
@@ -20,79 +27,94 @@
 #include "devices/scsi_proto.h"
 
 #define SCSI_LUNS 64
+/* Initiators a unit can tell apart: the controllers that share it. */
+#define SCSI_NEXUSES 4
 /* Largest READ or WRITE, and the iovec pieces it can need: one more page where it is unaligned. */
 #define SCSI_TRANSFER_MAX MiB(1)
 #define SCSI_IOV_MAX (SCSI_TRANSFER_MAX / 4096 + 1)
 /* Descriptors of one UNMAP; bytes of one WRITE SAME. */
 #define SCSI_UNMAP_MAX 64
 #define SCSI_WRITE_SAME_MAX MiB(64)
-/* Largest parameter data sent to the guest: REPORT LUNS. */
-#define SCSI_DATA_MAX (8 + 8 * SCSI_LUNS)
+/* Bytes compared at a time; of one COMPARE AND WRITE. */
+#define SCSI_BOUNCE 4096
+/* Longest sense data written. */
+#define SCSI_SENSE_MAX 20
 
+/* What is attached at a LUN. */
+enum scsi_type { SCSI_NOTHING, SCSI_DISK, SCSI_DVD };
+
+struct scsi_unit;
+struct scsi_medium;
+
+/* ---- For the owner --------------------------------------------------------------------------- */
+
+/* Zeroed: no units. */
 struct scsi_target {
-	struct disk *lun[SCSI_LUNS]; /* NULL: nothing there */
+	struct scsi_unit *_Atomic unit[SCSI_LUNS]; /* NULL: nothing was ever there */
+	/*
+	 * Takes a disk that is no longer used, on the thread where its last request ended or that
+	 * took it out. NULL: it is closed there.
+	 */
+	void (*released)(struct scsi_target *target, struct disk *disk);
 };
 
-/* A logical unit, or the place of one: target is NULL where there is no target, disk likewise. */
-struct scsi_unit {
-	const struct scsi_target *target;
-	struct disk *disk;
-};
+/*
+ * Puts a disk at a LUN, or a DVD drive with disk in it (NULL: empty; blocks are of 2048 bytes,
+ * whatever the disk's are, and read-only). The disk is the target's now. 0; -EINVAL: no such LUN;
+ * -EEXIST: something is there; -EBUSY: requests for what was there last are still under way;
+ * -ENOMEM. Other units are told nothing: see scsi_target_attention().
+ */
+int scsi_target_attach(struct scsi_target *target, unsigned lun, enum scsi_type type,
+		       struct disk *disk);
+/* Takes away what is there: new requests find nothing. 0, or -ENOENT. */
+int scsi_target_detach(struct scsi_target *target, unsigned lun);
+/* Closes every disk, frees every unit. No request is under way. */
+void scsi_target_fini(struct scsi_target *target);
 
-/* The unit at (target, lun); any lun. */
-static inline struct scsi_unit scsi_unit(const struct scsi_target *target, unsigned lun)
-{
-	struct disk *disk = target && lun < SCSI_LUNS ? target->lun[lun] : NULL;
+/* Tells the initiators of every unit present: SCSI_ASC_REPORTED_LUNS_CHANGED. */
+void scsi_target_attention(struct scsi_target *target, enum scsi_asc asc);
+/* A bus or target reset: scsi_unit_reset() of all. */
+void scsi_target_reset(struct scsi_target *target);
 
-	return (struct scsi_unit){ .target = target, .disk = disk };
-}
+/* The unit at lun, any lun; NULL where there is none, or nothing is attached to it. */
+struct scsi_unit *scsi_target_unit(const struct scsi_target *target, unsigned lun);
+
+/*
+ * The next command of each initiator ends with this unit attention, once. asc: a SCSI_ASC_* that is
+ * one: reset, medium, mode parameters, capacity, reported LUNs or inquiry data changed.
+ */
+void scsi_unit_attention(struct scsi_unit *unit, enum scsi_asc asc);
+
+/*
+ * A LUN reset: mode parameters as they were at first, no RESERVE, no PREVENT; persistent reservations
+ * stay. Requests under way end as they would have. A unit attention follows.
+ */
+void scsi_unit_reset(struct scsi_unit *unit);
+
+/*
+ * The disk's size is now `size` bytes; a unit attention where that is not what it was. The owner
+ * grows the disk before, shrinks it after. 0, or -ENOENT where there is no disk.
+ */
+int scsi_unit_resize(struct scsi_unit *unit, u64 size);
+
+/*
+ * Takes the medium out of a DVD drive, whatever PREVENT says, and puts disk in (NULL: leaves it
+ * empty): event and unit attention. The tray is closed after. 0; -EINVAL: no DVD drive; -EBUSY:
+ * requests for the medium before the present one are still under way, and nothing was changed.
+ */
+int scsi_unit_change(struct scsi_unit *unit, struct disk *disk);
+
+/* Presses the drive's eject button: ejects, or asks the guest to where it prevents that. */
+void scsi_unit_eject(struct scsi_unit *unit);
+
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 struct scsi_sense {
 	u8 key; /* enum scsi_sense_key */
 	u16 asc; /* enum scsi_asc */
+	bool informed;
+	u32 information; /* where informed: MISCOMPARE: the byte that differs; else a block */
 };
-
-enum scsi_kind {
-	SCSI_ENDED, /* nothing more to do: sense says how it ended */
-	SCSI_DATA_IN, /* send data_len bytes of data */
-	SCSI_TRANSFER, /* READ or WRITE [offset, offset + len) from or to the buffer */
-	SCSI_NO_DATA, /* FLUSH */
-	SCSI_UNMAP_LIST, /* read a parameter list of len bytes, discard what it names */
-	SCSI_SAME, /* read one block (unless zero_block), write it over [offset, offset + len) */
-};
-
-/* What a CDB means. Offsets and lengths are bytes, checked against the disk. */
-struct scsi_command {
-	enum scsi_kind kind;
-	enum disk_op_kind op;
-	bool fua, unmap, zero_block;
-	u64 offset, len;
-	struct scsi_sense sense; /* key 0: good */
-	u32 data_len;
-	u8 data[SCSI_DATA_MAX]; /* valid up to data_len */
-};
-
-/* Decodes cdb for unit. Pure. */
-void scsi_decode(struct scsi_command *c, const struct scsi_unit *unit,
-		 const u8 cdb[static SCSI_CDB_MAX]);
-
-/* Ends c with this sense: for decoders. */
-void scsi_fail(struct scsi_command *c, enum scsi_sense_key key, enum scsi_asc asc);
-#define scsi_illegal(c, asc) scsi_fail(c, SCSI_ILLEGAL_REQUEST, asc)
-
-/* Ends c with len bytes of data, of which the guest asked for at most alloc. */
-void scsi_data(struct scsi_command *c, u32 len, u32 alloc);
-
-/* The commands that answer with data (scsi_inquiry.c, scsi_params.c). */
-void scsi_inquiry(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-void scsi_report_luns(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-void scsi_request_sense(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-void scsi_read_capacity_10(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-void scsi_read_capacity_16(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-void scsi_mode_sense(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
-
-/* Writes sense as the guest sees it. */
-void scsi_sense_build(struct scsi_sense_fixed *out, struct scsi_sense sense);
 
 /* Bytes [offset, offset + len) of a disk. */
 struct scsi_extent {
@@ -104,8 +126,10 @@ struct scsi_extent {
  * again after.
  */
 struct scsi_request {
-	struct scsi_unit unit;
-	u8 cdb[SCSI_CDB_MAX];
+	const struct scsi_target *target; /* NULL: there is none at this address */
+	u8 lun;
+	u8 nexus; /* of the initiator, below SCSI_NEXUSES */
+	u8 cdb[SCSI_CDB_MAX]; /* zeroes behind its end */
 	u32 buffer_len; /* bytes of iov */
 	unsigned iov_count;
 	struct uring *uring; /* of the loop that all of it runs on */
@@ -118,10 +142,19 @@ struct scsi_request {
 	u32 transferred; /* bytes of the buffer used */
 
 	/* Private. */
+	bool descriptor_sense;
+	struct scsi_unit *unit;
+	struct scsi_medium *medium; /* held */
 	struct disk_op op;
 	u32 transfer_len;
+	u64 offset, left, compared; /* where an operation in steps has got to */
+	bool one_block;
 	unsigned extent, extent_count;
-	/* The guest's buffer; for UNMAP, once its list was copied, what is to be discarded. */
+	struct scsi_request *next; /* waits for its turn */
+	struct loop_work turn;
+	struct iovec piece; /* of bounce */
+	u8 bounce[SCSI_BOUNCE];
+	/* The guest's buffer; for UNMAP and WRITE SAME, once that was copied, what is to be done. */
 	union {
 		struct iovec iov[SCSI_IOV_MAX];
 		struct scsi_extent extents[SCSI_UNMAP_MAX];
@@ -130,5 +163,11 @@ struct scsi_request {
 
 /* Carries r out. Guest bytes are copied once before they are looked at. */
 void scsi_execute(struct scsi_request *r);
+
+/*
+ * Writes at most size bytes of the sense data that belong to r's CHECK CONDITION, in the format the
+ * guest chose (fixed, or descriptors by D_SENSE). The bytes written, at most SCSI_SENSE_MAX.
+ */
+u32 scsi_sense_write(const struct scsi_request *r, u8 *out, u32 size);
 
 #endif

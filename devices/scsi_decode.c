@@ -1,228 +1,229 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a CDB means: the table of commands and the decoders of those that touch blocks. Pure.
- * Source: SBC-3 chapter 5.
+ * What a CDB means: its row in the table of commands, and whether the unit lets it through. Source:
+ * SAM-5 5.14 (unit attentions), SPC-4 5.13 (reservations).
  */
-#include "devices/scsi.h"
+#include <string.h>
 
-typedef void scsi_decoder(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb);
+#include "devices/scsi_internal.h"
 
 void scsi_fail(struct scsi_command *c, enum scsi_sense_key key, enum scsi_asc asc)
 {
-	c->kind = SCSI_ENDED;
-	c->sense = (struct scsi_sense){ .key = (u8)key, .asc = (u16)asc };
+	c->run = NULL;
+	c->take = NULL;
+	c->data_len = 0;
+	c->sense = (struct scsi_sense){ (u8)key, (u16)asc, false, 0 };
+}
+
+void scsi_conflict(struct scsi_command *c)
+{
+	c->run = NULL;
+	c->take = NULL;
+	c->data_len = 0;
+	c->status = SCSI_RESERVATION_CONFLICT;
 }
 
 void scsi_data(struct scsi_command *c, u32 len, u32 alloc)
 {
-	c->kind = SCSI_DATA_IN;
 	c->data_len = MIN(len, alloc);
 }
 
-static void decode_nothing(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_list(struct scsi_command *c, u32 len, scsi_take_fn *take)
 {
-	(void)c;
-	(void)unit;
-	(void)cdb;
+	c->len = len;
+	if (len)
+		c->take = take;
 }
 
-/* Sets offset and len where [lba, lba + blocks) lies on the disk; fails the command where not. */
-static bool decode_range(struct scsi_command *c, const struct disk *disk, u64 lba, u64 blocks)
+static void decode_nothing(struct scsi_command *c)
 {
-	u64 all = disk->size / disk->logical_block;
+	(void)c;
+}
 
-	if (lba > all || blocks > all - lba) {
-		scsi_illegal(c, SCSI_ASC_LBA_OUT_OF_RANGE);
+/* ---- The table ------------------------------------------------------------------------------- */
+
+#define DISK SCSI_ON_DISK
+#define DVD SCSI_ON_DVD
+#define BOTH (SCSI_ON_DISK | SCSI_ON_DVD)
+#define MEDIUM SCSI_MEDIUM
+#define CHANGES (SCSI_ON_DISK | SCSI_CHANGES)
+#define ANY_UNIT (BOTH | SCSI_ANY_UNIT | SCSI_UNATTENDED)
+#define NONE SCSI_NO_ACTION
+
+/* A whole field of 2, 4, 8 bytes. */
+#define F2 0xff, 0xff
+#define F4 F2, F2
+#define F8 F4, F4
+
+/* clang-format off */
+/* Looked up from the top: what guests use most comes first. */
+static const struct scsi_row rows[] = {
+	{ SCSI_READ_10, NONE, BOTH | MEDIUM, SCSI_READS, scsi_read,
+	  { 0x28, 0xf8, F4, 0, F2 } },
+	{ SCSI_WRITE_10, NONE, CHANGES, SCSI_WRITES, scsi_write,
+	  { 0x2a, 0xf8, F4, 0, F2 } },
+	{ SCSI_READ_16, NONE, DISK, SCSI_READS, scsi_read,
+	  { 0x88, 0xf8, F8, F4 } },
+	{ SCSI_WRITE_16, NONE, CHANGES, SCSI_WRITES, scsi_write,
+	  { 0x8a, 0xf8, F8, F4 } },
+	{ SCSI_SYNCHRONIZE_CACHE_10, NONE, DISK, SCSI_WRITES, scsi_synchronize_cache,
+	  { 0x35, 0x02, F4, 0, F2 } },
+	{ SCSI_UNMAP, NONE, CHANGES, SCSI_WRITES, scsi_unmap,
+	  { 0x42, 0x01, 0, 0, 0, 0, 0, F2 } },
+	{ SCSI_TEST_UNIT_READY, NONE, BOTH | MEDIUM, SCSI_OTHERS, decode_nothing,
+	  { 0 } },
+	{ SCSI_REQUEST_SENSE, NONE, ANY_UNIT, SCSI_ALWAYS, scsi_request_sense,
+	  { 0x03, 0x01, 0, 0, 0xff } },
+	{ SCSI_READ_6, NONE, DISK, SCSI_READS, scsi_read,
+	  { 0x08, 0x1f, F2, 0xff } },
+	{ SCSI_WRITE_6, NONE, CHANGES, SCSI_WRITES, scsi_write,
+	  { 0x0a, 0x1f, F2, 0xff } },
+	{ SCSI_INQUIRY, NONE, ANY_UNIT, SCSI_ALWAYS, scsi_inquiry,
+	  { 0x12, 0x01, 0xff, F2 } },
+	{ SCSI_MODE_SENSE_6, NONE, BOTH, SCSI_WRITES, scsi_mode_sense,
+	  { 0x1a, 0x08, F2, 0xff } },
+	{ SCSI_START_STOP_UNIT, NONE, BOTH, SCSI_OTHERS, scsi_start_stop,
+	  { 0x1b, 0x01, 0, 0, 0x03 } },
+	{ SCSI_PREVENT_ALLOW, NONE, BOTH, SCSI_OTHERS, decode_nothing,
+	  { 0x1e, 0, 0, 0, 0x01 } },
+	{ SCSI_READ_CAPACITY_10, NONE, BOTH | MEDIUM, SCSI_OTHERS, scsi_read_capacity_10,
+	  { 0x25, 0 } },
+	{ SCSI_WRITE_VERIFY_10, NONE, CHANGES, SCSI_WRITES, scsi_write_verify,
+	  { 0x2e, 0xfe, F4, 0, F2 } },
+	{ SCSI_VERIFY_10, NONE, DISK, SCSI_READS, scsi_verify,
+	  { 0x2f, 0xf6, F4, 0, F2 } },
+	{ SCSI_WRITE_SAME_10, NONE, CHANGES, SCSI_WRITES, scsi_write_same,
+	  { 0x41, 0xf8, F4, 0, F2 } },
+	{ SCSI_MODE_SENSE_10, NONE, BOTH, SCSI_WRITES, scsi_mode_sense,
+	  { 0x5a, 0x18, F2, 0, 0, 0, F2 } },
+	{ SCSI_COMPARE_AND_WRITE, NONE, CHANGES, SCSI_WRITES, scsi_compare_and_write,
+	  { 0x89, 0xf8, F8, 0, 0, 0, 0xff } },
+	{ SCSI_WRITE_VERIFY_16, NONE, CHANGES, SCSI_WRITES, scsi_write_verify,
+	  { 0x8e, 0xfe, F8, F4 } },
+	{ SCSI_VERIFY_16, NONE, DISK, SCSI_READS, scsi_verify,
+	  { 0x8f, 0xf6, F8, F4 } },
+	{ SCSI_SYNCHRONIZE_CACHE_16, NONE, DISK, SCSI_WRITES, scsi_synchronize_cache,
+	  { 0x91, 0x02, F8, F4 } },
+	{ SCSI_WRITE_SAME_16, NONE, CHANGES, SCSI_WRITES, scsi_write_same,
+	  { 0x93, 0xf9, F8, F4 } },
+	{ SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, DISK, SCSI_OTHERS, scsi_read_capacity_16,
+	  { 0x9e, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, F4 } },
+	{ SCSI_REPORT_LUNS, NONE, ANY_UNIT, SCSI_ALWAYS, scsi_report_luns,
+	  { 0xa0, 0, 0xff, 0, 0, 0, F4 } },
+	{ SCSI_READ_12, NONE, BOTH | MEDIUM, SCSI_READS, scsi_read,
+	  { 0xa8, 0xf8, F4, F4 } },
+	{ SCSI_WRITE_12, NONE, CHANGES, SCSI_WRITES, scsi_write,
+	  { 0xaa, 0xf8, F4, F4 } },
+	{ SCSI_WRITE_VERIFY_12, NONE, CHANGES, SCSI_WRITES, scsi_write_verify,
+	  { 0xae, 0xfe, F4, F4 } },
+	{ SCSI_VERIFY_12, NONE, DISK, SCSI_READS, scsi_verify,
+	  { 0xaf, 0xf6, F4, F4 } },
+};
+/* clang-format on */
+
+const struct scsi_row *scsi_rows(unsigned *count)
+{
+	*count = ARRAY_SIZE(rows);
+	return rows;
+}
+
+const struct scsi_row *scsi_row_find(u8 opcode, u8 action, bool *known)
+{
+	*known = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].opcode != opcode)
+			continue;
+		if (rows[i].action == NONE || rows[i].action == (action & 0x1f))
+			return &rows[i];
+		*known = true;
+	}
+	return NULL;
+}
+
+u32 scsi_cdb_size(u8 opcode)
+{
+	static const u8 size[8] = { 6, 10, 10, 0, 16, 12, 0, 0 };
+
+	return size[opcode >> 5];
+}
+
+/* ---- What the unit lets through -------------------------------------------------------------- */
+
+static bool attention_pass(struct scsi_command *c, u8 flags)
+{
+	enum scsi_attention ua;
+
+	if (flags & SCSI_UNATTENDED)
+		return true;
+	ua = scsi_unit_attention_take(c->unit, c->nexus);
+	if (ua == SCSI_UA_COUNT)
+		return true;
+	scsi_fail(c, SCSI_UNIT_ATTENTION, scsi_attention_asc(ua));
+	return false;
+}
+
+static bool gate_pass(struct scsi_command *c, u8 flags, u8 access)
+{
+	u32 gate = atomic_load_explicit(&c->unit->gate[c->nexus], memory_order_relaxed);
+
+	if (!gate)
+		return true;
+	if (!attention_pass(c, flags))
+		return false;
+	if (access > gate >> SCSI_CONFLICT_SHIFT)
+		return true;
+	scsi_conflict(c);
+	return false;
+}
+
+static bool medium_pass(struct scsi_command *c, u8 flags)
+{
+	bool open = scsi_unit_flag(c->unit, SCSI_TRAY_OPEN);
+
+	if (flags & SCSI_MEDIUM && (open || !c->medium->disk)) {
+		scsi_fail(c, SCSI_NOT_READY,
+			  open ? SCSI_ASC_NO_MEDIUM_TRAY_OPEN : SCSI_ASC_NO_MEDIUM_TRAY_CLOSED);
 		return false;
 	}
-	c->offset = lba * disk->logical_block;
-	c->len = blocks * disk->logical_block;
+	if (flags & SCSI_CHANGES && c->medium->disk->read_only) {
+		scsi_fail(c, SCSI_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
+		return false;
+	}
 	return true;
 }
 
-/* Where the commands of one size keep their fields (SPC-4 4.2.2). */
-static void decode_extent(const u8 *cdb, u64 *lba, u64 *blocks)
+static bool row_fits(const struct scsi_command *c, const struct scsi_row *row)
 {
-	switch (cdb[0] >> 5) {
-	case 0: /* 6 bytes: no blocks means 256 */
-		*lba = scsi_get32(cdb) & 0x1fffff;
-		*blocks = cdb[4] ? cdb[4] : 256;
-		break;
-	case 4:
-		*lba = scsi_get64(cdb + 2);
-		*blocks = scsi_get32(cdb + 10);
-		break;
-	case 5:
-		*lba = scsi_get32(cdb + 2);
-		*blocks = scsi_get32(cdb + 6);
-		break;
-	default:
-		*lba = scsi_get32(cdb + 2);
-		*blocks = scsi_get16(cdb + 7);
-		break;
-	}
+	return row && (row->flags & (c->medium->type == SCSI_DVD ? SCSI_ON_DVD : SCSI_ON_DISK));
 }
 
-static void decode_transfer(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+static void decode_present(struct scsi_command *c, const struct scsi_row *row, bool known)
 {
-	bool six = cdb[0] < 0x20;
-	u64 lba, blocks;
-
-	/* RDPROTECT, WRPROTECT: there is no protection information. */
-	if (!six && cdb[1] >> 5) {
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	if (!gate_pass(c, row ? row->flags : 0, row ? row->access : SCSI_OTHERS))
 		return;
-	}
-	decode_extent(cdb, &lba, &blocks);
-	if (!decode_range(c, unit->disk, lba, blocks))
-		return;
-	c->fua = !six && cdb[1] & 0x08;
-	if (c->len)
-		c->kind = SCSI_TRANSFER;
+	if (!row_fits(c, row))
+		scsi_illegal(c, known && !row ? SCSI_ASC_INVALID_FIELD_IN_CDB
+					      : SCSI_ASC_INVALID_OPCODE);
+	else if (medium_pass(c, row->flags))
+		row->decode(c);
 }
 
-static void decode_read(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_decode(struct scsi_command *c, const struct scsi_request *r)
 {
-	c->op = DISK_READ;
-	decode_transfer(c, unit, cdb);
-}
+	const struct scsi_row *row;
+	bool known;
 
-static void decode_write(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	c->op = DISK_WRITE;
-	decode_transfer(c, unit, cdb);
-}
-
-/* Only without BYTCHK: there is no medium to scrape, the range is what is verified. */
-static void decode_verify(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	u64 lba, blocks;
-
-	if (cdb[1] & 0xe6) {
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
-		return;
-	}
-	decode_extent(cdb, &lba, &blocks);
-	decode_range(c, unit->disk, lba, blocks);
-}
-
-/* The whole disk, whatever range is named; IMMED may wait all the same. */
-static void decode_flush(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	u64 lba, blocks;
-
-	decode_extent(cdb, &lba, &blocks);
-	if (!decode_range(c, unit->disk, lba, blocks))
-		return;
-	c->kind = SCSI_NO_DATA;
-	c->op = DISK_FLUSH;
-}
-
-/* Stopping means that everything is on the medium. */
-static void decode_start_stop(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	(void)unit;
-	if (cdb[4] & 0x01)
-		return;
-	c->kind = SCSI_NO_DATA;
-	c->op = DISK_FLUSH;
-}
-
-static void decode_unmap(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	u32 len = scsi_get16(cdb + 7);
-
-	if (!unit->disk->can_discard) {
-		scsi_illegal(c, SCSI_ASC_INVALID_OPCODE);
-	} else if (cdb[1] & 0x01) { /* ANCHOR */
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
-	} else if (len && len < sizeof(struct scsi_unmap_header)) {
-		scsi_illegal(c, SCSI_ASC_PARAMETER_LIST_LENGTH);
-	} else if (len) {
-		c->kind = SCSI_UNMAP_LIST;
-		c->len = len;
-	}
-}
-
-/* No blocks would mean "to the end": the block limits page says that is not supported. */
-static void decode_write_same(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
-{
-	bool sixteen = cdb[0] == SCSI_WRITE_SAME_16;
-	u64 lba, blocks;
-
-	decode_extent(cdb, &lba, &blocks);
-	/* WRPROTECT, ANCHOR, the obsolete PBDATA and LBDATA. */
-	if (cdb[1] & 0xf6 || !blocks || blocks > SCSI_WRITE_SAME_MAX / unit->disk->logical_block) {
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
-		return;
-	}
-	if (!decode_range(c, unit->disk, lba, blocks))
-		return;
-	c->kind = SCSI_SAME;
-	c->op = DISK_WRITE_ZEROES;
-	c->unmap = cdb[1] & 0x08;
-	c->zero_block = sixteen && cdb[1] & 0x01;
-}
-
-static void decode_service_action_in(struct scsi_command *c, const struct scsi_unit *unit,
-				     const u8 *cdb)
-{
-	if ((cdb[1] & 0x1f) == SCSI_SA_READ_CAPACITY_16)
-		scsi_read_capacity_16(c, unit, cdb);
+	memset(c, 0, offsetof(struct scsi_command, data));
+	c->target = r->target;
+	c->unit = r->unit;
+	c->medium = r->medium;
+	c->cdb = r->cdb;
+	c->nexus = r->nexus;
+	row = scsi_row_find(c->cdb[0], c->cdb[1], &known);
+	if (c->unit)
+		decode_present(c, row, known);
+	else if (row && row->flags & SCSI_ANY_UNIT)
+		row->decode(c);
 	else
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
-}
-
-enum { OTHER, WRITES, ANY_UNIT /* answered even where there is no disk */ };
-
-static const struct {
-	scsi_decoder *decode;
-	u8 kind;
-} commands[256] = {
-	[SCSI_TEST_UNIT_READY] = { decode_nothing, OTHER },
-	[SCSI_REQUEST_SENSE] = { scsi_request_sense, ANY_UNIT },
-	[SCSI_READ_6] = { decode_read, OTHER },
-	[SCSI_WRITE_6] = { decode_write, WRITES },
-	[SCSI_INQUIRY] = { scsi_inquiry, ANY_UNIT },
-	[SCSI_MODE_SENSE_6] = { scsi_mode_sense, OTHER },
-	[SCSI_START_STOP_UNIT] = { decode_start_stop, OTHER },
-	[SCSI_PREVENT_ALLOW] = { decode_nothing, OTHER },
-	[SCSI_READ_CAPACITY_10] = { scsi_read_capacity_10, OTHER },
-	[SCSI_READ_10] = { decode_read, OTHER },
-	[SCSI_WRITE_10] = { decode_write, WRITES },
-	[SCSI_VERIFY_10] = { decode_verify, OTHER },
-	[SCSI_SYNCHRONIZE_CACHE_10] = { decode_flush, OTHER },
-	[SCSI_WRITE_SAME_10] = { decode_write_same, WRITES },
-	[SCSI_UNMAP] = { decode_unmap, WRITES },
-	[SCSI_MODE_SENSE_10] = { scsi_mode_sense, OTHER },
-	[SCSI_READ_16] = { decode_read, OTHER },
-	[SCSI_WRITE_16] = { decode_write, WRITES },
-	[SCSI_VERIFY_16] = { decode_verify, OTHER },
-	[SCSI_SYNCHRONIZE_CACHE_16] = { decode_flush, OTHER },
-	[SCSI_WRITE_SAME_16] = { decode_write_same, WRITES },
-	[SCSI_SERVICE_ACTION_IN_16] = { decode_service_action_in, OTHER },
-	[SCSI_REPORT_LUNS] = { scsi_report_luns, ANY_UNIT },
-	[SCSI_READ_12] = { decode_read, OTHER },
-	[SCSI_WRITE_12] = { decode_write, WRITES },
-};
-
-void scsi_decode(struct scsi_command *c, const struct scsi_unit *unit,
-		 const u8 cdb[static SCSI_CDB_MAX])
-{
-	scsi_decoder *decode = commands[cdb[0]].decode;
-	u8 kind = commands[cdb[0]].kind;
-
-	c->kind = SCSI_ENDED;
-	c->fua = c->unmap = c->zero_block = false;
-	c->offset = c->len = 0;
-	c->sense = (struct scsi_sense){ 0 };
-	c->data_len = 0;
-	if (!unit->disk && kind != ANY_UNIT)
 		scsi_illegal(c, SCSI_ASC_LUN_NOT_SUPPORTED);
-	else if (!decode)
-		scsi_illegal(c, SCSI_ASC_INVALID_OPCODE);
-	else if (kind == WRITES && unit->disk->read_only)
-		scsi_fail(c, SCSI_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
-	else
-		decode(c, unit, cdb);
 }

@@ -5,13 +5,13 @@
  */
 #include <string.h>
 
-#include "devices/scsi.h"
+#include "devices/scsi_internal.h"
 
 #define VENDOR "Msft    "
 #define PRODUCT "Virtual Disk    "
 #define REVISION "1.0 "
 
-static void inquiry_standard(struct scsi_command *c, const struct scsi_unit *unit, u32 alloc)
+static void inquiry_standard(struct scsi_command *c, u32 alloc)
 {
 	struct scsi_inquiry_data d = {
 		.version = 5, .format = 2, .additional_length = sizeof(d) - 5, .cmdque = 2
@@ -21,7 +21,7 @@ static void inquiry_standard(struct scsi_command *c, const struct scsi_unit *uni
 	memcpy(d.vendor, VENDOR, sizeof(d.vendor));
 	memcpy(d.product, PRODUCT, sizeof(d.product));
 	memcpy(d.revision, REVISION, sizeof(d.revision));
-	if (!unit->disk) {
+	if (!c->unit) {
 		d = (struct scsi_inquiry_data){ .peripheral = SCSI_PERIPHERAL_ABSENT,
 						.version = 5,
 						.format = 2,
@@ -117,34 +117,36 @@ static const struct {
 	{ SCSI_VPD_PROVISIONING, vpd_provisioning },
 };
 
-static void inquiry_vpd(struct scsi_command *c, const struct scsi_unit *unit, u8 page, u32 alloc)
+static void inquiry_vpd(struct scsi_command *c, u8 page, u32 alloc)
 {
+	const struct disk *disk = c->unit ? c->medium->disk : NULL;
 	u32 len = 0;
 
 	memset(c->data, 0, 64);
-	c->data[0] = unit->disk ? 0 : SCSI_PERIPHERAL_ABSENT;
+	c->data[0] = disk ? 0 : SCSI_PERIPHERAL_ABSENT;
 	c->data[1] = page;
-	for (unsigned i = 0; unit->disk && i < ARRAY_SIZE(vpd_pages); i++) {
+	for (unsigned i = 0; disk && i < ARRAY_SIZE(vpd_pages); i++) {
 		if (vpd_pages[i].page != page)
 			continue;
-		len = vpd_pages[i].write(c->data + 4, unit->disk);
+		len = vpd_pages[i].write(c->data + 4, disk);
 		scsi_put16(c->data + 2, (u16)len);
 	}
-	if (unit->disk && !len)
+	if (disk && !len)
 		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	else
 		scsi_data(c, 4 + len, alloc);
 }
 
-void scsi_inquiry(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_inquiry(struct scsi_command *c)
 {
+	const u8 *cdb = c->cdb;
 	u32 alloc = scsi_get16(cdb + 3);
 	bool vpd = cdb[1] & 0x01;
 
 	if (cdb[1] & 0x02 || (!vpd && cdb[2]))
 		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	else if (vpd)
-		inquiry_vpd(c, unit, cdb[2], alloc);
+		inquiry_vpd(c, cdb[2], alloc);
 	else
-		inquiry_standard(c, unit, alloc);
+		inquiry_standard(c, alloc);
 }

@@ -6,70 +6,65 @@
  */
 #include <string.h>
 
-#include "devices/scsi.h"
+#include "devices/scsi_internal.h"
 
 /*
  * Always succeeds: an error, or a LUN reported absent here, makes Linux storvsc take away LUN 0
  * of the first target. Where there is no target the list is empty.
  */
-void scsi_report_luns(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_report_luns(struct scsi_command *c)
 {
 	u32 len = 8;
 
 	memset(c->data, 0, sizeof(c->data));
-	for (unsigned lun = 0; unit->target && lun < SCSI_LUNS; lun++) {
-		if (!unit->target->lun[lun])
+	for (unsigned lun = 0; c->target && lun < SCSI_LUNS; lun++) {
+		if (!scsi_target_unit(c->target, lun))
 			continue;
 		c->data[len + 1] = (u8)lun;
 		len += 8;
 	}
 	scsi_put32(c->data, len - 8);
-	scsi_data(c, len, scsi_get32(cdb + 6));
+	scsi_data(c, len, scsi_get32(c->cdb + 6));
 }
 
-/* Every error was reported with its command, so there is none left to report. */
-void scsi_request_sense(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+/* Every error was reported with its command: what is left to report is a unit attention. */
+void scsi_request_sense(struct scsi_command *c)
 {
 	struct scsi_sense sense = { 0 };
-	struct scsi_sense_fixed fixed;
+	enum scsi_attention ua = SCSI_UA_COUNT;
 
-	if (!unit->disk)
-		sense = (struct scsi_sense){ SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN_NOT_SUPPORTED };
-	if (cdb[1] & 0x01) { /* descriptor format */
-		const u8 descriptor[8] = { 0x72, sense.key, (u8)(sense.asc >> 8), (u8)sense.asc };
-
-		memcpy(c->data, descriptor, sizeof(descriptor));
-		scsi_data(c, sizeof(descriptor), cdb[4]);
-		return;
-	}
-	scsi_sense_build(&fixed, sense);
-	memcpy(c->data, &fixed, sizeof(fixed));
-	scsi_data(c, sizeof(fixed), cdb[4]);
+	if (c->unit)
+		ua = scsi_unit_attention_take(c->unit, c->nexus);
+	else
+		sense = (struct scsi_sense){ SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN_NOT_SUPPORTED,
+					     false, 0 };
+	if (ua != SCSI_UA_COUNT)
+		sense = (struct scsi_sense){ SCSI_UNIT_ATTENTION, scsi_attention_asc(ua), false,
+					     0 };
+	scsi_data(c, scsi_sense_format(&sense, c->cdb[1] & 0x01, c->data), c->cdb[4]);
 }
 
-void scsi_read_capacity_10(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_read_capacity_10(struct scsi_command *c)
 {
-	const struct disk *disk = unit->disk;
-	u64 last = disk->size / disk->logical_block - 1;
+	u64 last = atomic_load(&c->medium->blocks) - 1;
 
-	(void)cdb;
 	scsi_put32(c->data, (u32)MIN(last, (u64)UINT32_MAX));
-	scsi_put32(c->data + 4, disk->logical_block);
+	scsi_put32(c->data + 4, c->medium->block);
 	scsi_data(c, 8, 8);
 }
 
-void scsi_read_capacity_16(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_read_capacity_16(struct scsi_command *c)
 {
-	const struct disk *disk = unit->disk;
+	const struct disk *disk = c->medium->disk;
 	u32 ratio = disk->physical_block / disk->logical_block;
 
 	memset(c->data, 0, 32);
-	scsi_put64(c->data, disk->size / disk->logical_block - 1);
+	scsi_put64(c->data, atomic_load(&c->medium->blocks) - 1);
 	scsi_put32(c->data + 8, disk->logical_block);
 	c->data[13] = ratio ? (u8)(31 - __builtin_clz(ratio)) : 0;
 	if (disk->can_discard)
 		c->data[14] = 0x80; /* LBPME */
-	scsi_data(c, 32, scsi_get32(cdb + 10));
+	scsi_data(c, 32, scsi_get32(c->cdb + 10));
 }
 
 /* The write cache is the host's page cache, and on. Nothing can be changed. */
@@ -91,11 +86,12 @@ static u32 mode_control(u8 *p, bool changeable)
 	return 2 + 0x0a;
 }
 
-void scsi_mode_sense(struct scsi_command *c, const struct scsi_unit *unit, const u8 *cdb)
+void scsi_mode_sense(struct scsi_command *c)
 {
+	const u8 *cdb = c->cdb;
 	bool ten = cdb[0] == SCSI_MODE_SENSE_10, changeable = cdb[2] >> 6 == 1;
 	u32 len = ten ? 8 : 4, alloc = ten ? scsi_get16(cdb + 7) : cdb[4];
-	u8 page = cdb[2] & 0x3f, device = (u8)(0x10 | (unit->disk->read_only ? 0x80 : 0));
+	u8 page = cdb[2] & 0x3f, device = (u8)(0x10 | (c->medium->disk->read_only ? 0x80 : 0));
 	bool all = page == SCSI_MODE_ALL;
 
 	if (cdb[2] >> 6 == 3) {

@@ -97,14 +97,10 @@ int storvsp_allow_sub_channels(struct storvsp *s, unsigned count)
 
 int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk)
 {
-	struct disk **at = &s->target[unit / STORVSP_LUNS].lun[unit % STORVSP_LUNS];
-
 	if (unit >= (s->ide ? 1 : STORVSP_UNITS))
 		return -EINVAL;
-	if (*at)
-		return -EEXIST;
-	*at = disk;
-	return 0;
+	return scsi_target_attach(&s->target[unit / STORVSP_LUNS], unit % STORVSP_LUNS, SCSI_DISK,
+				  disk);
 }
 
 struct vmbus_device *storvsp_device(struct storvsp *s)
@@ -116,12 +112,8 @@ void storvsp_fini(struct storvsp *s)
 {
 	if (!s)
 		return;
-	for (unsigned unit = 0; unit < STORVSP_UNITS; unit++) {
-		struct disk *disk = s->target[unit / STORVSP_LUNS].lun[unit % STORVSP_LUNS];
-
-		if (disk)
-			disk->ops->close(disk);
-	}
+	for (unsigned i = 0; i < STORVSP_TARGETS; i++)
+		scsi_target_fini(&s->target[i]);
 	munmap(s->channel, channels_size(s));
 	pthread_mutex_destroy(&s->lock);
 	free(s);

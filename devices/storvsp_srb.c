@@ -16,7 +16,7 @@ static u8 srb_status_of(const struct scsi_request *r)
 	if (r->status == SCSI_GOOD)
 		return SRB_SUCCESS;
 	if (r->sense.asc == SCSI_ASC_LUN_NOT_SUPPORTED)
-		return r->unit.target ? SRB_INVALID_LUN : SRB_INVALID_TARGET_ID;
+		return r->target ? SRB_INVALID_LUN : SRB_INVALID_TARGET_ID;
 	return r->sense.key == SCSI_ILLEGAL_REQUEST ? SRB_INVALID_REQUEST : SRB_ERROR;
 }
 
@@ -32,7 +32,7 @@ static void srb_done(struct scsi_request *r)
 {
 	struct storvsp_request *q = container_of(r, struct storvsp_request, scsi);
 	const struct vstor_srb *srb = &q->packet.srb;
-	u32 sense_len = MIN(srb->sense_info_length, (u32)sizeof(struct scsi_sense_fixed));
+	u32 sense_len = MIN(srb->sense_info_length, (u32)VSTOR_SENSE_MAX);
 	struct vstor_srb answer = { .length = srb->length,
 				    .srb_status = srb_status_of(r),
 				    .scsi_status = (u8)r->status,
@@ -41,12 +41,9 @@ static void srb_done(struct scsi_request *r)
 				    .lun = srb->lun,
 				    .cdb_length = VSTOR_CDB_MAX,
 				    .data_transfer_length = r->transferred };
-	struct scsi_sense_fixed sense;
 
-	if (r->status != SCSI_GOOD && sense_len) {
-		scsi_sense_build(&sense, r->sense);
-		memcpy(answer.sense_data, &sense, sense_len);
-		answer.sense_info_length = (u8)sense_len;
+	if (r->status == SCSI_CHECK_CONDITION && sense_len) {
+		answer.sense_info_length = (u8)scsi_sense_write(r, answer.sense_data, sense_len);
 		answer.srb_status |= SRB_AUTOSENSE_VALID;
 	}
 	q->packet.srb = answer;
@@ -108,7 +105,9 @@ enum nt_status storvsp_execute(struct storvsp_request *q, const struct vmbus_pac
 		return srb_refuse(q);
 	memset(r->cdb, 0, sizeof(r->cdb));
 	memcpy(r->cdb, srb->cdb, srb->cdb_length);
-	r->unit = scsi_unit(srb_target(q->sc->s, srb), srb->lun);
+	r->target = srb_target(q->sc->s, srb);
+	r->lun = srb->lun;
+	r->nexus = 0; /* a unit belongs to one controller */
 	r->uring = q->sc->uring;
 	r->done = srb_done;
 	q->running = true;

@@ -76,7 +76,9 @@ $(foreach t,save save_channel save_stream,\
 # ---- devices
 $(foreach t,storvsp storvsp_save,\
 	$(eval $(call unit_test,devices/$(t)_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
-$(eval $(call unit_test,devices/scsi_disk_test,$(wildcard devices/scsi_*.c) $(DISKS),-luring))
+SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) $(DISKS)
+$(foreach t,disk,\
+	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))

@@ -63,6 +63,14 @@ static int io_begin(void *ctx)
 	return sandbox_thread(m->config->sandbox, SANDBOX_IO);
 }
 
+/* On each worker of the I/O threads' rings, several at once. */
+static int worker_begin(void *ctx)
+{
+	struct machine *m = ctx;
+
+	return sandbox_thread(m->config->sandbox, SANDBOX_WORKER);
+}
+
 static int slirp_begin(void *ctx)
 {
 	struct machine *m = ctx;
@@ -90,8 +98,20 @@ static void gate_open(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
+static bool wants_workers(const struct config *c)
+{
+	for (unsigned i = 0; i < c->disk_count; i++)
+		if (c->disk[i].aio == DISK_AIO_THREADS)
+			return true;
+	return false;
+}
+
 static int start_io_threads(struct machine *m)
 {
+	struct io_thread_hooks hooks = { .begin = io_begin,
+					 .worker_begin = worker_begin,
+					 .workers = wants_workers(m->config),
+					 .ctx = m };
 	unsigned n = m->config->io_threads;
 
 	m->io = calloc(n, sizeof(*m->io));
@@ -99,7 +119,7 @@ static int start_io_threads(struct machine *m)
 	if (!m->io || !m->io_loop)
 		return machine_fail(m, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < n; i++) {
-		int err = io_thread_start(&m->io[i], io_begin, m);
+		int err = io_thread_start(&m->io[i], &hooks);
 
 		if (err)
 			return machine_fail(m, err, "cannot start an I/O thread: %s",

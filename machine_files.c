@@ -133,7 +133,7 @@ static int open_console(struct machine_files *f, const struct config *c, char *e
 static int open_disks(struct machine_files *f, const struct config *c, char *error, size_t size)
 {
 	for (unsigned i = 0; i < c->disk_count; i++) {
-		int err = disk_raw_open(&f->disk[i], &c->disk[i], error, size);
+		int err = disk_open(&f->disk[i], &c->disk[i], error, size);
 
 		/* Whatever is wrong with an image is the user's to mend. */
 		if (err)

@@ -14,17 +14,27 @@ static void announce(struct io_thread *t, int err)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* The ring is made by the thread that uses it: the kernel then takes cheaper paths. */
+/*
+ * The ring is made by the thread that uses it: the kernel then takes cheaper paths. Workers come
+ * before the thread gives up the right to start any.
+ */
+static int ring_start(struct io_thread *t)
+{
+	const struct io_thread_hooks *h = &t->hooks;
+	int err = uring_init(&t->uring, &t->loop, RING_ENTRIES);
+
+	if (!err && (h->workers || !t->uring.native))
+		err = uring_workers_start(&t->uring, h->worker_begin, h->ctx);
+	return err;
+}
+
 static void *io_thread_main(void *arg)
 {
 	struct io_thread *t = arg;
-	int err = uring_init(&t->uring, &t->loop, RING_ENTRIES);
+	int err = ring_start(t);
 
-	if (err) {
-		announce(t, err);
-		return NULL;
-	}
-	err = t->begin ? t->begin(t->ctx) : 0;
+	if (!err && t->hooks.begin)
+		err = t->hooks.begin(t->hooks.ctx);
 	announce(t, err);
 	if (!err)
 		loop_run(&t->loop);
@@ -32,12 +42,12 @@ static void *io_thread_main(void *arg)
 	return NULL;
 }
 
-int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx)
+int io_thread_start(struct io_thread *t, const struct io_thread_hooks *hooks)
 {
 	pthread_attr_t attr;
 	int err;
 
-	*t = (struct io_thread){ .begin = begin, .ctx = ctx };
+	*t = (struct io_thread){ .hooks = *hooks };
 	err = loop_init(&t->loop);
 	if (err)
 		return err;

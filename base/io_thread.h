@@ -11,15 +11,21 @@
 #include "base/types.h"
 #include "base/uring.h"
 
+/* What runs first on the threads: arms their sandboxes. 0 or -errno; NULL: nothing. */
+struct io_thread_hooks {
+	int (*begin)(void *ctx);
+	int (*worker_begin)(void *ctx); /* on several threads at once */
+	bool workers; /* wanted even where there is io_uring (base/uring.h) */
+	void *ctx;
+};
+
 struct io_thread {
 	struct loop loop;
 	struct uring uring;
 	pthread_t thread;
 	bool made; /* there is something to free */
 	bool started; /* there is a thread to join */
-	/* Runs first on the thread: arms the sandbox. 0 or -errno. */
-	int (*begin)(void *ctx);
-	void *ctx;
+	struct io_thread_hooks hooks;
 	/* The start's handshake. */
 	pthread_mutex_t lock;
 	pthread_cond_t ready;
@@ -28,10 +34,10 @@ struct io_thread {
 };
 
 /*
- * Creates the loop and starts the thread; returns when it runs its loop, or failed to: 0 or
- * -errno. begin may be NULL. Main thread.
+ * Creates the loop and starts the thread, and its ring's workers where they are needed; returns when
+ * it runs its loop, or failed to: 0 or -errno. Main thread.
  */
-int io_thread_start(struct io_thread *t, int (*begin)(void *ctx), void *ctx);
+int io_thread_start(struct io_thread *t, const struct io_thread_hooks *hooks);
 
 /* Ends the loop after its current turn, waits for requests in flight, joins. Main thread. */
 void io_thread_stop(struct io_thread *t);

@@ -3,24 +3,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-static void list_push(struct uring_op ***tail, struct uring_op *op)
+void uring_list_init(struct uring_list *l)
 {
-	op->next = NULL;
-	**tail = op;
-	*tail = &op->next;
+	l->head = NULL;
+	l->tail = &l->head;
 }
 
-static struct uring_op *list_pop(struct uring_op **head, struct uring_op ***tail)
+void uring_list_push(struct uring_list *l, struct uring_op *op)
 {
-	struct uring_op *op = *head;
+	op->next = NULL;
+	*l->tail = op;
+	l->tail = &op->next;
+}
+
+struct uring_op *uring_list_pop(struct uring_list *l)
+{
+	struct uring_op *op = l->head;
 
 	if (op) {
-		*head = op->next;
-		if (!*head)
-			*tail = head;
+		l->head = op->next;
+		if (!l->head)
+			l->tail = &l->head;
 	}
 	return op;
 }
@@ -33,22 +42,71 @@ static void later(struct uring *u)
 
 /* ---- io_uring ---- */
 
-static void sqe_prepare(struct io_uring_sqe *sqe, struct uring_op *op)
+/* liburing 2.3 declares functions for these registrations but does not export them. */
+static int ring_register(const struct io_uring *ring, unsigned opcode, void *arg, unsigned count)
+{
+	return syscall(SYS_io_uring_register, ring->ring_fd, opcode, arg, count) < 0 ? -errno : 0;
+}
+
+/* fd -1: takes away what is there. */
+static int file_register(struct uring *u, unsigned n, int fd, u64 file)
+{
+	struct io_uring_files_update update = { .offset = n, .fds = (u64)(uintptr_t)&fd };
+	int err = ring_register(&u->ring, IORING_REGISTER_FILES_UPDATE, &update, 1);
+
+	u->slot[n].fd = err ? -1 : fd;
+	u->slot[n].file = file;
+	return err;
+}
+
+/* The end of a ring is the kernel's to choose; its files' shall not wait for it. */
+static void forget_files(struct uring *u)
+{
+	for (unsigned n = 0; n < URING_FILES; n++)
+		if (u->slot[n].fd >= 0)
+			file_register(u, n, -1, 0);
+}
+
+/*
+ * The number under which op's file is registered, or -errno; -EAGAIN: what was queued with the
+ * file that has the place must go first.
+ */
+static int file_slot(struct uring *u, const struct uring_op *op)
+{
+	int n = op->fd % URING_FILES, err;
+
+	if (op->fd < 0)
+		return -EBADF;
+	if (op->file && u->slot[n].fd == op->fd && u->slot[n].file == op->file)
+		return n;
+	if (io_uring_sq_ready(&u->ring)) {
+		io_uring_submit(&u->ring);
+		if (io_uring_sq_ready(&u->ring))
+			return -EAGAIN;
+	}
+	err = file_register(u, (unsigned)n, op->fd, op->file);
+	if (err)
+		return err == -EAGAIN ? -ENOMEM : err;
+	return n;
+}
+
+static void sqe_prepare(struct io_uring_sqe *sqe, struct uring_op *op, int file)
 {
 	switch (op->kind) {
 	case URING_READV:
-		io_uring_prep_readv(sqe, op->fd, op->iov, op->iov_count, op->offset);
+		io_uring_prep_readv(sqe, file, op->iov, op->iov_count, op->offset);
 		break;
 	case URING_WRITEV:
-		io_uring_prep_writev2(sqe, op->fd, op->iov, op->iov_count, op->offset, op->mode);
+		io_uring_prep_writev2(sqe, file, op->iov, op->iov_count, op->offset, op->mode);
 		break;
 	case URING_FSYNC:
-		io_uring_prep_fsync(sqe, op->fd, (unsigned)op->mode);
+		io_uring_prep_fsync(sqe, file, (unsigned)op->mode);
 		break;
 	case URING_FALLOCATE:
-		io_uring_prep_fallocate(sqe, op->fd, op->mode, (off_t)op->offset, (off_t)op->len);
+		io_uring_prep_fallocate(sqe, file, op->mode, (off_t)op->offset, (off_t)op->len);
 		break;
 	}
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, op);
 }
 
@@ -72,15 +130,24 @@ static void native_reap(struct uring *u)
  */
 static void native_submit(struct uring *u)
 {
-	while (u->queued && u->in_flight < u->ring.cq.ring_entries) {
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+	while (u->queued.head && u->in_flight < u->ring.cq.ring_entries) {
+		struct uring_op *op = u->queued.head;
+		struct io_uring_sqe *sqe;
+		int file = file_slot(u, op);
 
+		if (file == -EAGAIN)
+			break;
+		if (file < 0) {
+			uring_complete(u, uring_list_pop(&u->queued), file);
+			continue;
+		}
+		sqe = io_uring_get_sqe(&u->ring);
 		if (!sqe) {
 			if (io_uring_submit(&u->ring) <= 0)
 				break;
 			continue;
 		}
-		sqe_prepare(sqe, list_pop(&u->queued, &u->queued_tail));
+		sqe_prepare(sqe, uring_list_pop(&u->queued), file);
 		u->in_flight++;
 	}
 	if (io_uring_sq_ready(&u->ring))
@@ -109,18 +176,27 @@ static s64 plain_call(const struct uring_op *op)
 	return -1;
 }
 
+int uring_plain_call(const struct uring_op *op)
+{
+	s64 res;
+
+	do
+		res = plain_call(op);
+	while (res < 0 && errno == EINTR);
+	return res < 0 ? -errno : (int)res;
+}
+
 static void plain_submit(struct uring *u)
 {
 	struct uring_op *op;
 
-	while ((op = list_pop(&u->queued, &u->queued_tail))) {
-		s64 res;
-
-		do
-			res = plain_call(op);
-		while (res < 0 && errno == EINTR);
-		uring_complete(u, op, res < 0 ? -errno : (int)res);
+	if (u->workers.count) {
+		if (u->plain.head)
+			uring_workers_submit(u);
+		return;
 	}
+	while ((op = uring_list_pop(&u->plain)))
+		uring_complete(u, op, uring_plain_call(op));
 }
 
 /* ---- both ---- */
@@ -129,17 +205,15 @@ static void submit_queued(struct uring *u)
 {
 	if (u->native)
 		native_submit(u);
-	else
-		plain_submit(u);
+	plain_submit(u);
 }
 
 /* What had been finished when it was called: done() may finish more, which waits its turn. */
 static void deliver_finished(struct uring *u)
 {
-	struct uring_op *op, *list = u->finished;
+	struct uring_op *op, *list = u->finished.head;
 
-	u->finished = NULL;
-	u->finished_tail = &u->finished;
+	uring_list_init(&u->finished);
 	while ((op = list)) {
 		list = op->next;
 		op->done(op, op->res);
@@ -149,7 +223,7 @@ static void deliver_finished(struct uring *u)
 /* Asks for another flush for what is still queued, unless that must wait for completions. */
 static void flush_queued(struct uring *u)
 {
-	if (u->queued && (!u->native || u->in_flight < u->ring.cq.ring_entries))
+	if (u->plain.head || (u->queued.head && u->in_flight < u->ring.cq.ring_entries))
 		loop_flush_later(u->loop, &u->flush);
 }
 
@@ -179,13 +253,13 @@ static void uring_later(struct loop_work *w)
 	struct uring *u = container_of(w, struct uring, later);
 
 	deliver_finished(u);
-	if (u->queued || (u->native && io_uring_sq_ready(&u->ring)))
+	if (u->queued.head || (u->native && io_uring_sq_ready(&u->ring)))
 		loop_flush_later(u->loop, &u->flush);
 }
 
 void uring_submit(struct uring *u, struct uring_op *op)
 {
-	list_push(&u->queued_tail, op);
+	uring_list_push(op->threads || !u->native ? &u->plain : &u->queued, op);
 	if (!u->draining)
 		loop_flush_later(u->loop, &u->flush);
 }
@@ -193,28 +267,107 @@ void uring_submit(struct uring *u, struct uring_op *op)
 void uring_complete(struct uring *u, struct uring_op *op, int res)
 {
 	op->res = res;
-	list_push(&u->finished_tail, op);
+	uring_list_push(&u->finished, op);
 	later(u);
 }
 
-/* liburing 2.3 declares functions for these two registrations but does not export them. */
-static int ring_register(const struct io_uring *ring, unsigned opcode, void *arg, unsigned count)
+/* ---- Requests that other threads carry out ---- */
+
+void uring_sent_away(struct uring *u)
 {
-	return syscall(SYS_io_uring_register, ring->ring_fd, opcode, arg, count) < 0 ? -errno : 0;
+	u->away++;
 }
+
+/* `posting` keeps uring_fini() from pulling the ring away under the last lines here. */
+void uring_complete_remote(struct uring *u, struct uring_op *op, int res)
+{
+	struct uring_op *before = atomic_load_explicit(&u->arrived, memory_order_relaxed);
+
+	atomic_fetch_add(&u->posting, 1);
+	op->res = res;
+	do
+		op->next = before;
+	while (!atomic_compare_exchange_weak_explicit(&u->arrived, &before, op,
+						      memory_order_release, memory_order_relaxed));
+	if (!before)
+		loop_post(u->loop, &u->deliver);
+	atomic_fetch_sub(&u->posting, 1);
+}
+
+/* They lie last first. */
+static void deliver_arrived(struct uring *u)
+{
+	struct uring_op *op, *in_order = NULL;
+	struct uring_op *list = atomic_exchange_explicit(&u->arrived, NULL, memory_order_acquire);
+
+	while ((op = list)) {
+		list = op->next;
+		op->next = in_order;
+		in_order = op;
+	}
+	while ((op = in_order)) {
+		in_order = op->next;
+		u->away--;
+		op->done(op, op->res);
+	}
+}
+
+static void uring_deliver(struct loop_work *w)
+{
+	deliver_arrived(container_of(w, struct uring, deliver));
+}
+
+/* ---- Buffers ---- */
+
+u8 *uring_buffer(const struct uring *u, unsigned n)
+{
+	return u->buffer + (u64)n * URING_BUFFER;
+}
+
+void uring_buffer_ask(struct uring *u, struct uring_op *op)
+{
+	unsigned all = (1u << URING_BUFFERS) - 1, unused = ~u->buffers_used & all;
+
+	if (!unused) {
+		uring_list_push(&u->buffer_wanted, op);
+		return;
+	}
+	u->buffers_used |= unused & -unused;
+	uring_complete(u, op, __builtin_ctz(unused));
+}
+
+/* It goes straight to who has waited longest. */
+void uring_buffer_return(struct uring *u, unsigned n)
+{
+	struct uring_op *op = uring_list_pop(&u->buffer_wanted);
+
+	if (op)
+		uring_complete(u, op, (int)n);
+	else
+		u->buffers_used &= ~(1u << n);
+}
+
+/* ---- Making one ---- */
 
 static int ring_restrict(struct io_uring *ring)
 {
 	static const u8 allowed[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
 				      IORING_OP_FALLOCATE };
-	struct io_uring_restriction list[ARRAY_SIZE(allowed)] = { 0 };
-	int err;
+	struct io_uring_restriction list[ARRAY_SIZE(allowed) + 2] = {
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_FILES_UPDATE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+	};
+	int none[URING_FILES], err;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++) {
-		list[i].opcode = IORING_RESTRICTION_SQE_OP;
-		list[i].sqe_op = allowed[i];
+		list[i + 2].opcode = IORING_RESTRICTION_SQE_OP;
+		list[i + 2].sqe_op = allowed[i];
 	}
-	err = ring_register(ring, IORING_REGISTER_RESTRICTIONS, list, ARRAY_SIZE(list));
+	memset(none, 0xff, sizeof(none)); /* -1: nothing there yet */
+	err = ring_register(ring, IORING_REGISTER_FILES, none, URING_FILES);
+	if (!err)
+		err = ring_register(ring, IORING_REGISTER_RESTRICTIONS, list, ARRAY_SIZE(list));
 	return err ? err : ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
@@ -239,27 +392,76 @@ static int ring_create(struct io_uring *ring, unsigned entries)
 	return err;
 }
 
-int uring_init(struct uring *u, struct loop *loop, unsigned entries)
+bool uring_possible(void)
 {
-	int err;
+	struct io_uring ring;
 
-	*u = (struct uring){ .loop = loop };
-	u->queued_tail = &u->queued;
-	u->finished_tail = &u->finished;
+	if (ring_create(&ring, 1))
+		return false;
+	io_uring_queue_exit(&ring);
+	return true;
+}
+
+static void uring_clear(struct uring *u, struct loop *loop)
+{
+	*u = (struct uring){ .loop = loop, .ready.fd = -1 };
+	uring_list_init(&u->queued);
+	uring_list_init(&u->plain);
+	uring_list_init(&u->finished);
+	uring_list_init(&u->buffer_wanted);
 	u->flush.run = uring_flush;
 	u->later.run = uring_later;
-	u->ready.fd = -1;
+	u->deliver.run = uring_deliver;
 	u->ready.ready = uring_ready;
+	for (unsigned i = 0; i < URING_FILES; i++)
+		u->slot[i].fd = -1;
+}
+
+int uring_init(struct uring *u, struct loop *loop, unsigned entries)
+{
+	void *buffer = mmap(NULL, URING_BUFFERS * URING_BUFFER, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int err = 0;
+
+	uring_clear(u, NULL);
+	if (buffer == MAP_FAILED)
+		return -ENOMEM;
+	u->loop = loop;
+	u->buffer = buffer;
 	u->native = !ring_create(&u->ring, entries);
-	if (!u->native)
-		return 0;
-	u->ready.fd = u->ring.ring_fd;
-	err = loop_add(loop, &u->ready, EPOLLIN);
+	if (u->native) {
+		u->ready.fd = u->ring.ring_fd;
+		err = loop_add(loop, &u->ready, EPOLLIN);
+	}
 	if (err) {
 		io_uring_queue_exit(&u->ring);
-		*u = (struct uring){ .ready.fd = -1 };
+		munmap(buffer, URING_BUFFERS * URING_BUFFER);
+		uring_clear(u, NULL);
 	}
 	return err;
+}
+
+/* Nothing that can be waited for but by looking again: other threads have it. */
+static void pause_briefly(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = (long)NSEC_PER_MSEC / 10 }, NULL);
+}
+
+static void drain(struct uring *u)
+{
+	while (u->queued.head || u->plain.head || u->in_flight || u->finished.head || u->away ||
+	       atomic_load(&u->posting)) {
+		submit_queued(u);
+		if (u->in_flight && !u->finished.head && !u->away) {
+			io_uring_submit_and_wait(&u->ring, 1);
+		} else if (u->away && !u->finished.head && !atomic_load(&u->arrived)) {
+			pause_briefly();
+		}
+		if (u->native)
+			native_reap(u);
+		deliver_finished(u);
+		deliver_arrived(u);
+	}
 }
 
 void uring_fini(struct uring *u)
@@ -268,17 +470,14 @@ void uring_fini(struct uring *u)
 		return;
 	u->draining = true;
 	loop_unpost(u->loop, &u->later);
-	while (u->queued || u->in_flight || u->finished) {
-		submit_queued(u);
-		if (u->in_flight) {
-			io_uring_submit_and_wait(&u->ring, 1);
-			native_reap(u);
-		}
-		deliver_finished(u);
-	}
+	drain(u);
+	uring_workers_stop(u);
+	loop_unpost(u->loop, &u->deliver);
 	if (u->native) {
+		forget_files(u);
 		loop_del(u->loop, &u->ready);
 		io_uring_queue_exit(&u->ring);
 	}
-	*u = (struct uring){ .ready.fd = -1 };
+	munmap(u->buffer, URING_BUFFERS * URING_BUFFER);
+	uring_clear(u, NULL);
 }

@@ -2,21 +2,25 @@
 /*
  * One loop's submission ring: requests are queued as they come and submitted together in the
  * flush phase, one system call a batch; completions come back as the loop's own events. Where the
- * host forbids io_uring the same requests are carried out by plain system calls in the flush
- * phase: slower, correct.
+ * host forbids io_uring, and for requests that ask for it, the same is done by plain system calls:
+ * on the ring's worker threads where it has any (uring_workers.c), else on the loop's own in the
+ * flush phase.
  *
- * The ring is restricted to the four kinds of request below before its first use: a thread that
- * has been taken over cannot make it open, connect or execute anything.
+ * The ring is restricted before its first use to the four kinds of request below, on files that
+ * were registered with it: a thread that has been taken over cannot make it open, connect or
+ * execute anything.
  *
- * Requests are independent of each other: the kernel carries them out in any order, and an FSYNC
- * covers the writes whose done() was called before it was submitted, not those in flight beside it.
+ * Requests are independent of each other: they are carried out in any order, and an FSYNC covers
+ * the writes whose done() was called before it was submitted, not those in flight beside it.
  *
- * Owned by the loop it was created for; nothing here is thread-safe.
+ * Owned by the loop it was created for; only uring_complete_remote() is for other threads.
  */
 #ifndef BASE_URING_H
 #define BASE_URING_H
 
 #include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #include "base/loop.h"
@@ -30,7 +34,14 @@ enum uring_kind { URING_READV, URING_WRITEV, URING_FSYNC, URING_FALLOCATE };
  */
 struct uring_op {
 	enum uring_kind kind;
+	bool threads; /* by plain system calls, whatever the ring is */
 	int fd;
+	/*
+	 * Names the file that fd is, as no other file that ever was the same fd does: by it a file
+	 * stays registered, and open, until another takes its place or the ring ends. 0: registered
+	 * anew each time.
+	 */
+	u64 file;
 	u64 offset; /* bytes */
 	const struct iovec *iov; /* READV, WRITEV */
 	unsigned iov_count;
@@ -42,6 +53,34 @@ struct uring_op {
 	int res; /* private */
 };
 
+struct uring_list {
+	struct uring_op *head, **tail;
+};
+
+/* Files registered at once; more take each other's place. */
+#define URING_FILES 128
+
+/* Threads of one ring that carry out plain system calls. */
+#define URING_WORKERS 4
+
+struct uring_workers {
+	struct uring *uring;
+	pthread_t thread[URING_WORKERS];
+	unsigned count; /* 0: none were started */
+	int (*begin)(void *ctx);
+	void *ctx;
+	pthread_mutex_t lock; /* for all below */
+	pthread_cond_t changed, settled;
+	struct uring_list waiting;
+	unsigned settled_count; /* threads that have run begin() */
+	int err;
+	bool ending;
+};
+
+/* Aligned buffers of a ring: what O_DIRECT takes where a guest's own buffer does not suit it. */
+#define URING_BUFFER MiB(1)
+#define URING_BUFFERS 4
+
 struct uring {
 	struct loop *loop;
 	struct io_uring ring;
@@ -51,8 +90,22 @@ struct uring {
 	struct loop_fd ready;
 	struct loop_flush flush;
 	struct loop_work later; /* delivers `finished`, tries a refused submission again */
-	struct uring_op *queued, **queued_tail;
-	struct uring_op *finished, **finished_tail;
+	struct uring_list queued; /* for io_uring */
+	struct uring_list plain; /* for plain system calls */
+	struct uring_list finished;
+	struct {
+		int fd; /* -1: none */
+		u64 file;
+	} slot[URING_FILES]; /* what is registered */
+	/* Ended by other threads. */
+	unsigned away; /* with them; the loop's */
+	_Atomic(struct uring_op *) arrived; /* the last one first */
+	_Atomic unsigned posting;
+	struct loop_work deliver;
+	struct uring_workers workers;
+	u8 *buffer; /* URING_BUFFERS of them; untouched ones cost no memory */
+	unsigned buffers_used; /* a bit each */
+	struct uring_list buffer_wanted;
 };
 
 /*
@@ -72,5 +125,45 @@ void uring_submit(struct uring *u, struct uring_op *op);
 
 /* Ends op with res in the next turn, without any system call of its own. Owner thread. */
 void uring_complete(struct uring *u, struct uring_op *op, int res);
+
+/*
+ * For those who carry op out elsewhere: uring_sent_away() on the owner thread before they get it,
+ * uring_complete_remote() on any thread when it has ended: op->done(op, res) is then called on the
+ * loop. uring_fini() waits for them.
+ */
+void uring_sent_away(struct uring *u);
+void uring_complete_remote(struct uring *u, struct uring_op *op, int res);
+
+/*
+ * Starts the ring's worker threads, which outlive uring_init() and end in uring_fini(). begin runs
+ * first on each of them (may be NULL): 0 or -errno. 0, or -errno where none is left running. The
+ * thread that runs the loop, before it does.
+ */
+int uring_workers_start(struct uring *u, int (*begin)(void *ctx), void *ctx);
+
+/*
+ * Asks for a buffer of URING_BUFFER bytes, aligned to a page: op->done(op, n) is called in a later
+ * turn with its number n, in the order of asking. Nobody may ask for a second one before it has
+ * given the first back. Owner thread.
+ */
+void uring_buffer_ask(struct uring *u, struct uring_op *op);
+u8 *uring_buffer(const struct uring *u, unsigned n);
+void uring_buffer_return(struct uring *u, unsigned n);
+
+/* Whether this process may use io_uring as uring_init() does. */
+bool uring_possible(void);
+
+/* ---- Between the files of the ring ---- */
+
+void uring_list_init(struct uring_list *l);
+void uring_list_push(struct uring_list *l, struct uring_op *op);
+struct uring_op *uring_list_pop(struct uring_list *l);
+
+/* Carries op out on this thread: bytes, or -errno. */
+int uring_plain_call(const struct uring_op *op);
+
+/* Hands over all of u->plain; the threads' end, with nothing waiting. */
+void uring_workers_submit(struct uring *u);
+void uring_workers_stop(struct uring *u);
 
 #endif

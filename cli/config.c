@@ -92,8 +92,7 @@ static int set_io_threads(struct config_parse *p, void *field)
 	return set_count(p, field, CONFIG_IO_THREADS_MAX, "I/O threads");
 }
 
-/* Reads 512M and the like. False: no size at all. A size beyond 64 bits is made the largest. */
-static bool read_size(const char *text, u64 *bytes)
+bool config_size(const char *text, u64 *bytes)
 {
 	static const char suffixes[] = "KMG";
 	size_t digits = strspn(text, "0123456789");
@@ -118,7 +117,7 @@ static int set_memory(struct config_parse *p, void *field)
 {
 	u64 bytes;
 
-	if (!read_size(p->value, &bytes))
+	if (!config_size(p->value, &bytes))
 		return config_fail(p, "not a size; write a number with K, M or G, such as 512M");
 	if (bytes < LAYOUT_RAM_MIN || bytes > LAYOUT_RAM_MAX)
 		return config_fail(p,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The values of --disk and --net: items with commas between them, a comma within an item doubled.
+ * Items with commas between them, a comma within an item doubled, and the value of --net made of
+ * them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,72 +24,11 @@ char *config_item(char **list)
 	return item;
 }
 
-/* What follows "name=" in item, or NULL. */
-static char *item_value(char *item, const char *name)
+char *config_item_value(char *item, const char *name)
 {
 	size_t len = strlen(name);
 
 	return !strncmp(item, name, len) && item[len] == '=' ? item + len + 1 : NULL;
-}
-
-/* ---- --disk -------------------------------------------------------------------------------- */
-
-static int disk_format(struct config_parse *p, struct disk_config *disk, const char *format)
-{
-	disk->format_raw = !strcmp(format, "raw");
-	if (disk->format_raw || !strcmp(format, "auto"))
-		return 0;
-	return config_fail(p,
-			   "format %s is not available in this version; convert the image with "
-			   "`qemu-img convert -O raw`, or give format=raw or auto",
-			   format);
-}
-
-static int disk_item(struct config_parse *p, struct disk_config *disk, char *item)
-{
-	const char *format = item_value(item, "format");
-
-	if (!strcmp(item, "ro"))
-		disk->read_only = true;
-	else if (!strcmp(item, "ephemeral"))
-		disk->ephemeral = true;
-	else if (format)
-		return disk_format(p, disk, format);
-	else
-		return config_fail(p,
-				   "'%s' is none of ro, ephemeral, format=raw|auto; "
-				   "a comma in a file name is written twice (,,)",
-				   item);
-	return 0;
-}
-
-int config_disk(struct config_parse *p)
-{
-	struct config *c = p->c;
-	struct disk_config disk = { 0 };
-	char *list, *item;
-
-	if (c->disk_count == CONFIG_DISKS_MAX)
-		return config_fail(p, "a guest has at most %d disks", CONFIG_DISKS_MAX);
-	list = strdup(p->value);
-	if (!list) {
-		config_fail(p, "out of memory");
-		return -ENOMEM;
-	}
-	c->owned[c->owned_count++] = list;
-	disk.path = config_item(&list);
-	if (!*disk.path)
-		return config_fail(p, "the name of an image file is needed");
-	while ((item = config_item(&list))) {
-		int err = disk_item(p, &disk, item);
-
-		if (err)
-			return err;
-	}
-	if (disk.read_only && disk.ephemeral)
-		return config_fail(p, "ro and ephemeral exclude each other; leave one out");
-	c->disk[c->disk_count++] = disk;
-	return 0;
 }
 
 /* ---- --net --------------------------------------------------------------------------------- */
@@ -194,9 +134,9 @@ static int net_tap_name(struct config_parse *p, struct nic_config *nic, const ch
 
 static int net_item(struct config_parse *p, struct nic_config *nic, char *item)
 {
-	char *mac = item_value(item, "mac");
-	char *forward = nic->kind == NIC_USER ? item_value(item, "hostfwd") : NULL;
-	char *name = nic->kind == NIC_TAP ? item_value(item, "name") : NULL;
+	char *mac = config_item_value(item, "mac");
+	char *forward = nic->kind == NIC_USER ? config_item_value(item, "hostfwd") : NULL;
+	char *name = nic->kind == NIC_TAP ? config_item_value(item, "name") : NULL;
 
 	if (mac)
 		return net_mac(p, nic, mac);
@@ -213,7 +153,7 @@ static int net_item(struct config_parse *p, struct nic_config *nic, char *item)
 /* The first item: what kind of network it is. */
 static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
 {
-	const char *fd = item_value(kind, "fd");
+	const char *fd = config_item_value(kind, "fd");
 	u64 n;
 
 	nic->fd = -1;

@@ -24,13 +24,19 @@ int config_fail(struct config_parse *p, const char *fmt, ...) __attribute__((for
  */
 bool config_number(const char *text, u64 max, u64 *number);
 
+/* Reads 512M and the like. False: no size at all. A size beyond 64 bits is made the largest. */
+bool config_size(const char *text, u64 *bytes);
+
+/* What follows "name=" in item, or NULL. */
+char *config_item_value(char *item, const char *name);
+
 /*
  * Cuts the next item off a comma-separated list, in place; a doubled comma stands for itself. NULL
  * at the end of the list.
  */
 char *config_item(char **list);
 
-/* --disk FILE[,ro][,ephemeral][,format=...] and --net KIND[,...]. 0, or as config_parse(). */
+/* --disk FILE[,...] (config_disk.c) and --net KIND[,...]. 0, or as config_parse(). */
 int config_disk(struct config_parse *p);
 int config_net(struct config_parse *p);
 

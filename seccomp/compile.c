@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
@@ -62,7 +63,7 @@ static const struct constant {
 	C(F_GETFD), C(F_SETFD), C(F_GETFL), C(F_SETFL), C(F_DUPFD_CLOEXEC),
 	C(AF_INET), C(AF_INET6), C(AF_UNIX), C(SOCK_STREAM), C(SOCK_DGRAM), C(SOCK_CLOEXEC),
 	C(SOCK_NONBLOCK), C(SOL_SOCKET), C(SO_ERROR), C(PR_SET_NAME), C(PR_GET_NAME),
-	C(FALLOC_FL_KEEP_SIZE), C(FALLOC_FL_PUNCH_HOLE), C(FALLOC_FL_ZERO_RANGE),
+	C(IORING_REGISTER_FILES_UPDATE), C(FALLOC_FL_KEEP_SIZE), C(FALLOC_FL_PUNCH_HOLE), C(FALLOC_FL_ZERO_RANGE),
 #undef C
 };
 /* clang-format on */

@@ -4,6 +4,7 @@
 # others. See compile.c for the syntax.
 
 io_uring_enter                      # disk requests, a batch at a time
+io_uring_register arg1 == IORING_REGISTER_FILES_UPDATE   # a disk comes to this ring, or goes
 epoll_wait                          # waits for doorbells, completions, frames
 epoll_pwait                         # likewise, as newer libraries call it
 write                               # eventfds: interrupts, wake-ups; frames; candela's own words
@@ -19,13 +20,6 @@ recvfrom                            # a frame from the user network
 futex                               # locks and condition variables
 clock_gettime                       # where the vDSO cannot tell the time
 clock_nanosleep                     # short waits at the end
-preadv                              # disk requests where io_uring is forbidden
-preadv2                             # likewise
-pwritev                             # likewise
-pwritev2                            # likewise
-fdatasync                           # likewise: flush
-fsync                               # likewise
-fallocate                           # likewise: discard, write zeroes
 epoll_ctl                           # a channel opens or closes
 eventfd2                            # a channel's doorbell
 timerfd_settime                     # timers

@@ -33,6 +33,8 @@ static const struct sandbox_filter {
 	[SANDBOX_IO] = FILTER(io),
 	[SANDBOX_VCPU] = FILTER(vcpu),
 	[SANDBOX_SLIRP] = FILTER(slirp),
+	[SANDBOX_WORKER] = FILTER(worker),
+	[SANDBOX_NBD] = FILTER(nbd),
 #undef FILTER
 };
 /* clang-format on */

@@ -16,9 +16,17 @@ enum sandbox_mode {
 	SANDBOX_STRICT, /* as ON, and the host must support every part of the sandbox */
 };
 
-enum sandbox_role { SANDBOX_MAIN, SANDBOX_IO, SANDBOX_VCPU, SANDBOX_SLIRP, SANDBOX_ROLES };
+enum sandbox_role {
+	SANDBOX_MAIN,
+	SANDBOX_IO,
+	SANDBOX_VCPU,
+	SANDBOX_SLIRP,
+	SANDBOX_WORKER,
+	SANDBOX_NBD,
+	SANDBOX_ROLES
+};
 
-/* "main", "io", "vcpu", "slirp". */
+/* "main", "io", "vcpu", "slirp", "worker", "nbd". */
 const char *sandbox_role_name(enum sandbox_role role);
 
 /*

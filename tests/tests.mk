@@ -22,13 +22,15 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.
 COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligned_alloc mmap)
 
 # Disk back ends and what they stand on.
-DISKS := $(wildcard devices/backend/disk*.c) base/uring.c base/loop.c base/log.c
+URING := base/uring.c base/uring_workers.c base/loop.c
+# (disk_open.c and what only it needs aside)
+DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c) $(URING) base/log.c
 
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/trace_test,base/trace.c))
-$(eval $(call unit_test,base/uring_test,base/uring.c base/loop.c,-luring))
-$(eval $(call unit_test,base/io_thread_test,base/io_thread.c base/loop.c base/uring.c,-luring))
+$(eval $(call unit_test,base/uring_test,$(URING),-luring))
+$(eval $(call unit_test,base/io_thread_test,base/io_thread.c $(URING),-luring))
 $(eval $(call unit_test,base/stream_test,base/stream.c))
 # ---- vmm
 $(eval $(call unit_test,vmm/memory_test,vmm/memory.c))
@@ -100,7 +102,7 @@ $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-ls
 $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
-CONFIG := cli/config.c cli/config_device.c hyperv/features.c base/trace.c vmbus/trace.c
+CONFIG := cli/config.c cli/config_chaos.c cli/config_device.c cli/config_disk.c hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,$(CONFIG)))
 $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
@@ -109,7 +111,7 @@ $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 $(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c base/trace.c vmbus/trace.c))
 # ---- the program
-$(eval $(call unit_test,machine_files_test,machine_files.c $(DISKS),-luring))
+$(eval $(call unit_test,machine_files_test,machine_files.c vmbus/chaos.c devices/backend/disk_open.c $(DISKS),-luring))
 $(eval $(call unit_test,machine_crash_test,machine_crash.c))
 # ---- images
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)

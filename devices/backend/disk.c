@@ -38,3 +38,30 @@ void disk_complete(struct disk_op *op, int err)
 	op->io = (struct uring_op){ .done = completed };
 	uring_complete(op->uring, &op->io, err);
 }
+
+int disk_connect(struct disk *disk, char *error, size_t error_size)
+{
+	int err = 0;
+
+	for (; disk && !err; disk = disk->lower)
+		if (disk->ops->connect)
+			err = disk->ops->connect(disk, error, error_size);
+	return err;
+}
+
+int disk_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx)
+{
+	int err = 0;
+
+	for (; disk && !err; disk = disk->lower)
+		if (disk->ops->launch)
+			err = disk->ops->launch(disk, begin, ctx);
+	return err;
+}
+
+void disk_let_go(struct disk *disk)
+{
+	for (; disk; disk = disk->lower)
+		if (disk->ops->let_go)
+			disk->ops->let_go(disk);
+}

@@ -14,6 +14,7 @@
 #ifndef DEVICES_BACKEND_DISK_H
 #define DEVICES_BACKEND_DISK_H
 
+#include <string.h>
 #include <sys/uio.h>
 
 #include "base/types.h"
@@ -32,11 +33,13 @@ struct disk_op {
 	struct uring *uring; /* the submitting loop's */
 	/* err: 0, the whole length was carried out; or -errno. */
 	void (*done)(struct disk_op *op, int err);
-	/* The back end's. */
+	/* The back end's. kind, offset and len are at done() what they were at first. */
 	struct disk *disk;
 	struct uring_op io;
-	u64 finished; /* bytes, for requests the kernel carries out in parts */
-	struct iovec zeroes; /* a piece of WRITE_ZEROES written out */
+	u64 finished; /* bytes, for requests carried out in parts */
+	struct iovec piece; /* of WRITE_ZEROES written out, or what goes through a bounce buffer */
+	unsigned buffer; /* its number and 1; 0: none */
+	unsigned retries; /* left */
 	/* What a disk that stands on another one keeps of a request it passes down. */
 	struct {
 		void *disk;
@@ -52,6 +55,10 @@ struct disk;
 struct disk_ops {
 	void (*submit)(struct disk *disk, struct disk_op *op);
 	void (*close)(struct disk *disk); /* nothing in flight; frees disk */
+	/* NULL where there is nothing to do; see the functions of the same names. */
+	int (*connect)(struct disk *disk, char *error, size_t error_size);
+	void (*let_go)(struct disk *disk);
+	int (*launch)(struct disk *disk, int (*begin)(void *ctx), void *ctx);
 };
 
 struct disk {
@@ -63,6 +70,8 @@ struct disk {
 	bool can_discard;
 	bool rotational;
 	char id[32]; /* stable for the same image: serial number, VPD 0x83 */
+	const char *name; /* the image, for people; not owned, NULL: it has none */
+	struct disk *lower; /* the one it stands on, closed with it; NULL: none */
 };
 
 static inline void disk_submit(struct disk *disk, struct disk_op *op)
@@ -80,16 +89,75 @@ int disk_check(const struct disk *disk, const struct disk_op *op);
 /* Ends op with err in a later turn: for what needs no I/O. */
 void disk_complete(struct disk_op *op, int err);
 
+enum disk_format {
+	DISK_AUTO, /* by name and magic, see disk_probe() */
+	DISK_RAW,
+	DISK_QCOW2,
+	DISK_VHDX,
+	DISK_VHD,
+	DISK_VMDK,
+	DISK_FORMATS
+};
+enum disk_cache {
+	DISK_WRITEBACK, /* the host's page cache is the disk's write cache */
+	DISK_DIRECT, /* no page cache: O_DIRECT */
+	DISK_UNSAFE, /* flushes and FUA are not carried out */
+};
+enum disk_aio { DISK_AIO_AUTO, DISK_AIO_URING, DISK_AIO_THREADS };
+
 struct disk_config {
-	const char *path;
+	const char *path; /* or an NBD URI */
 	bool read_only;
 	bool ephemeral; /* all writes are thrown away at the end */
-	bool format_raw; /* format=raw: take the bytes as they are, look for no magic */
+	bool unlocked; /* take no lock and heed none */
+	bool backing; /* the image may name other files, which are opened, too */
+	enum disk_format format;
+	enum disk_cache cache;
+	enum disk_aio aio;
+	u32 logical_block; /* 512, 4096; 0: the image's own */
+	u64 iops, bps; /* at most that many requests and bytes a second; 0: no limit */
+	u32 burst_ms; /* that much of them may be saved up; 0: DISK_BURST_MS */
 };
 
+#define DISK_BURST_MS 100u
+
+/* "auto", "raw", "qcow2", "vhdx", "vhd", "vmdk". */
+static inline const char *disk_format_name(enum disk_format format)
+{
+	static const char *const names[DISK_FORMATS] = { "auto", "raw", "qcow2",
+							 "vhdx", "vhd", "vmdk" };
+
+	return names[format];
+}
+
+/* Whether path is an NBD URI, not a file. */
+static inline bool disk_is_uri(const char *path)
+{
+	return !strncmp(path, "nbd://", 6) || !strncmp(path, "nbds://", 7) ||
+	       !strncmp(path, "nbd+unix://", 11) || !strncmp(path, "nbds+unix://", 12);
+}
+
 /*
- * A raw image file or block device (disk_raw.c). The image is locked against a second writer (OFD
- * lock). 0 and *disk, or -errno with a sentence naming the file and the way out in error.
+ * Whatever config names (disk_open.c): picks the back end, puts what config asks for on top of it.
+ * config outlives the disk. 0 and *disk, or -errno with a sentence naming the image and the way out
+ * in error. For the process that outlives every start of the guest.
+ */
+int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size);
+
+/*
+ * The life of a disk that stands on a connection, whose steps do nothing for the others. In the
+ * process that opened it, before each start: disk_connect() (the first time it still is); 0, or
+ * -errno with a sentence in error. In the process forked then: disk_launch(), once
+ * sandbox_process() was called; begin runs first on each thread it starts. In the first process,
+ * after the fork: disk_let_go(), for the connection is the other's now.
+ */
+int disk_connect(struct disk *disk, char *error, size_t error_size);
+int disk_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx);
+void disk_let_go(struct disk *disk);
+
+/*
+ * A raw image file or block device (disk_raw_open.c), without what disk_open() puts on top; format
+ * is not looked at. 0 and *disk, or -errno with a sentence naming the file and the way out in error.
  */
 int disk_raw_open(struct disk **disk, const struct disk_config *config, char *error,
 		  size_t error_size);
@@ -99,6 +167,28 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
  * *disk, or -errno.
  */
 int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block);
+
+/* How a raw disk does its I/O; disk_raw_adopt() leaves it at zero. */
+struct disk_raw_how {
+	u32 align; /* of buffers, their lengths and places, for O_DIRECT: a power of two; 0: any */
+	bool unsafe; /* flushes and FUA are not carried out */
+	bool threads; /* plain system calls instead of io_uring */
+};
+void disk_raw_set(struct disk *disk, struct disk_raw_how how);
+
+/*
+ * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a
+ * copy of it is open. 0; -EBUSY where somebody else has it, with who that is in holder ("" where it
+ * cannot be found out); or another -errno where it cannot be locked.
+ */
+int disk_lock(int fd, bool writer, char *holder, size_t holder_size);
+
+/*
+ * What file, opened from path, is (disk_probe.c). A format other than raw is only believed where
+ * the name says the same: what a guest writes to a raw disk never makes it another kind. 0 and
+ * *format; -EINVAL where name and contents differ, with a sentence in error.
+ */
+int disk_probe(int fd, const char *path, enum disk_format *format, char *error, size_t error_size);
 
 /*
  * Keeps all writes to base in a nameless temporary file, thrown away at the end

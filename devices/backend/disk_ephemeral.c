@@ -227,6 +227,7 @@ int disk_ephemeral_open(struct disk **disk, struct disk *base, char *error, size
 	if (!err) {
 		e->base = base;
 		e->disk = *base;
+		e->disk.lower = base;
 		e->disk.ops = &ephemeral_ops;
 		e->disk.read_only = false;
 		err = map_open(e);

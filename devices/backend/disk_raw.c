@@ -4,12 +4,16 @@
  * or more requests of the submitting loop's uring. How the file is found and locked is
  * disk_raw_open.c's.
  *
- * Buffered: the host's page cache is the disk's write cache, and FLUSH (fdatasync) or FUA
- * (RWF_DSYNC) empties it. Nothing here is written after the disk was made, so any loop may submit.
+ * The host's page cache is the disk's write cache, or with O_DIRECT what its device has, and FLUSH
+ * (fdatasync) or FUA (RWF_DSYNC) empties it. Where O_DIRECT takes no buffer that lies as the guest's
+ * does, the request goes through buffers of its loop's ring, a piece at a time.
+ *
+ * Nothing here is written once the disk is in use, so any loop may submit.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,17 +25,31 @@
 #define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define ZERO (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
 
+/* How often the kernel may ask for a request again. */
+#define RETRIES 16u
+
 struct disk_raw {
 	struct disk disk;
 	int fd;
+	u64 file; /* tells it from others that were the same fd */
+	struct disk_raw_how how;
 	void *zeroes; /* ZEROES bytes, all of them the host's one zero page */
 };
 
 static void raw_io_done(struct uring_op *io, int res);
 
+static struct disk_raw *raw_of(const struct disk_op *op)
+{
+	return container_of(op->disk, struct disk_raw, disk);
+}
+
 static void raw_submit_io(struct disk_op *op, struct uring_op io)
 {
-	io.fd = container_of(op->disk, struct disk_raw, disk)->fd;
+	const struct disk_raw *r = raw_of(op);
+
+	io.fd = r->fd;
+	io.file = r->file;
+	io.threads = r->how.threads;
 	io.done = raw_io_done;
 	op->io = io;
 	uring_submit(op->uring, &op->io);
@@ -50,28 +68,93 @@ static void raw_sync(struct disk_op *op)
 	raw_submit_io(op, (struct uring_op){ .kind = URING_FSYNC, .mode = IORING_FSYNC_DATASYNC });
 }
 
-static void raw_transfer(struct disk_op *op)
+static void raw_transfer(struct disk_op *op, const struct iovec *iov, unsigned count)
 {
-	bool write = op->kind == DISK_WRITE;
+	bool write = op->kind == DISK_WRITE, sync = op->fua && !raw_of(op)->how.unsafe;
 
 	raw_submit_io(op, (struct uring_op){ .kind = write ? URING_WRITEV : URING_READV,
 					     .offset = op->offset + op->finished,
-					     .iov = op->iov,
-					     .iov_count = op->iov_count,
-					     .mode = write && op->fua ? RWF_DSYNC : 0 });
+					     .iov = iov,
+					     .iov_count = count,
+					     .mode = write && sync ? RWF_DSYNC : 0 });
 }
 
 static void raw_write_zeroes(struct disk_op *op)
 {
-	const struct disk_raw *r = container_of(op->disk, struct disk_raw, disk);
-
-	op->zeroes = (struct iovec){ .iov_base = r->zeroes,
-				     .iov_len = MIN(ZEROES, op->len - op->finished) };
+	op->piece = (struct iovec){ .iov_base = raw_of(op)->zeroes,
+				    .iov_len = MIN(ZEROES, op->len - op->finished) };
 	raw_submit_io(op, (struct uring_op){ .kind = URING_WRITEV,
 					     .offset = op->offset + op->finished,
-					     .iov = &op->zeroes,
+					     .iov = &op->piece,
 					     .iov_count = 1 });
 }
+
+static void raw_finish(struct disk_op *op, int err)
+{
+	if (op->buffer)
+		uring_buffer_return(op->uring, op->buffer - 1);
+	op->buffer = 0;
+	op->done(op, err);
+}
+
+/* ---- Through a buffer of the ring ---- */
+
+static bool suits(const struct disk_raw *r, const struct disk_op *op)
+{
+	uintptr_t bits = 0;
+
+	for (unsigned i = 0; r->how.align && i < op->iov_count; i++)
+		bits |= (uintptr_t)op->iov[i].iov_base | op->iov[i].iov_len;
+	return !(bits & (r->how.align - 1));
+}
+
+/* Copies len bytes between buf and the guest's buffer from `skip` bytes on. */
+static void iov_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len)
+{
+	for (const struct iovec *v = op->iov; len; v++) {
+		u64 n = v->iov_len > skip ? MIN(v->iov_len - skip, len) : 0;
+		u8 *at = (u8 *)v->iov_base + skip;
+
+		if (n && op->kind == DISK_WRITE)
+			memcpy(buf, at, n);
+		else if (n)
+			memcpy(at, buf, n);
+		skip = n ? 0 : skip - v->iov_len;
+		buf += n;
+		len -= n;
+	}
+}
+
+static void bounce_next(struct disk_op *op)
+{
+	u8 *buf = uring_buffer(op->uring, op->buffer - 1);
+	u64 len = MIN(URING_BUFFER, op->len - op->finished);
+
+	op->piece = (struct iovec){ .iov_base = buf, .iov_len = len };
+	if (op->kind == DISK_WRITE)
+		iov_copy(op, op->finished, buf, len);
+	raw_transfer(op, &op->piece, 1);
+}
+
+static void bounce_ready(struct uring_op *io, int number)
+{
+	struct disk_op *op = container_of(io, struct disk_op, io);
+
+	op->buffer = (unsigned)number + 1;
+	bounce_next(op);
+}
+
+static void raw_transfer_all(struct disk_op *op)
+{
+	if (suits(raw_of(op), op)) {
+		raw_transfer(op, op->iov, op->iov_count);
+		return;
+	}
+	op->io = (struct uring_op){ .done = bounce_ready };
+	uring_buffer_ask(op->uring, &op->io);
+}
+
+/* ---- What came of it ---- */
 
 static void iov_advance(struct disk_op *op, u64 bytes)
 {
@@ -90,16 +173,20 @@ static void iov_advance(struct disk_op *op, u64 bytes)
 static void transfer_done(struct disk_op *op, u64 bytes)
 {
 	if (!bytes) {
-		op->done(op, -EIO);
+		raw_finish(op, -EIO);
 		return;
 	}
+	if (op->buffer && op->kind == DISK_READ)
+		iov_copy(op, op->finished, op->piece.iov_base, bytes);
 	op->finished += bytes;
 	if (op->finished == op->len) {
-		op->done(op, 0);
-		return;
+		raw_finish(op, 0);
+	} else if (op->buffer) {
+		bounce_next(op);
+	} else {
+		iov_advance(op, bytes);
+		raw_transfer(op, op->iov, op->iov_count);
 	}
-	iov_advance(op, bytes);
-	raw_transfer(op);
 }
 
 static bool refused(int res)
@@ -138,7 +225,7 @@ static void zeroes_done(struct disk_op *op, int res)
 			return;
 		}
 	}
-	if (op->fua && op->io.kind != URING_FSYNC)
+	if (op->fua && op->io.kind != URING_FSYNC && !raw_of(op)->how.unsafe)
 		raw_sync(op);
 	else
 		op->done(op, 0);
@@ -148,7 +235,8 @@ static void raw_io_done(struct uring_op *io, int res)
 {
 	struct disk_op *op = container_of(io, struct disk_op, io);
 
-	if (res == -EINTR || res == -EAGAIN) {
+	if ((res == -EINTR || res == -EAGAIN) && op->retries) {
+		op->retries--;
 		uring_submit(op->uring, io);
 		return;
 	}
@@ -156,7 +244,7 @@ static void raw_io_done(struct uring_op *io, int res)
 	case DISK_READ:
 	case DISK_WRITE:
 		if (res < 0)
-			op->done(op, res);
+			raw_finish(op, res);
 		else
 			transfer_done(op, (u64)res);
 		break;
@@ -172,20 +260,28 @@ static void raw_io_done(struct uring_op *io, int res)
 	}
 }
 
+static bool raw_needs_nothing(const struct disk *disk, const struct disk_op *op)
+{
+	if (op->kind == DISK_FLUSH)
+		return raw_of(op)->how.unsafe;
+	return !op->len || (op->kind == DISK_DISCARD && !disk->can_discard);
+}
+
 static void raw_submit(struct disk *disk, struct disk_op *op)
 {
 	int err = disk_check(disk, op);
 
 	op->finished = 0;
-	if (err || (!op->len && op->kind != DISK_FLUSH) ||
-	    (op->kind == DISK_DISCARD && !disk->can_discard)) {
+	op->retries = RETRIES;
+	op->buffer = 0;
+	if (err || raw_needs_nothing(disk, op)) {
 		disk_complete(op, err);
 		return;
 	}
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
-		raw_transfer(op);
+		raw_transfer_all(op);
 		break;
 	case DISK_FLUSH:
 		raw_sync(op);
@@ -231,6 +327,7 @@ int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 		return -ENOMEM;
 	}
 	r->fd = fd;
+	r->file = loop_now_ns();
 	r->disk = (struct disk){ .ops = &raw_ops,
 				 .size = size,
 				 .logical_block = logical_block,
@@ -238,4 +335,9 @@ int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 	r->disk.can_discard = can_punch(fd, size);
 	*disk = &r->disk;
 	return 0;
+}
+
+void disk_raw_set(struct disk *disk, struct disk_raw_how how)
+{
+	container_of(disk, struct disk_raw, disk)->how = how;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,9 +22,11 @@
 struct image {
 	const char *path;
 	int fd;
+	const struct disk_config *config;
 	bool writable; /* by us */
 	u64 size;
 	u32 logical_block, physical_block;
+	u32 align; /* what O_DIRECT wants; 0: there is none */
 	bool rotational;
 	char *error;
 	size_t error_size;
@@ -46,7 +49,8 @@ __attribute__((format(printf, 3, 4))) static int image_fail(const struct image *
 
 static int image_open(struct image *im)
 {
-	int flags = (im->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY;
+	int flags = (im->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY |
+		    (im->config->cache == DISK_DIRECT ? O_DIRECT : 0);
 	struct stat st;
 
 	if (stat(im->path, &st)) {
@@ -59,6 +63,10 @@ static int image_open(struct image *im)
 	im->fd = open(im->path, flags);
 	if (im->fd >= 0)
 		return 0;
+	if (errno == EINVAL && im->config->cache == DISK_DIRECT)
+		return image_fail(im, -EINVAL,
+				  "lies where there is no I/O past the page cache (O_DIRECT): take "
+				  "cache=writeback instead of none");
 	if (im->writable && (errno == EACCES || errno == EROFS || errno == EPERM))
 		return image_fail(im, -errno,
 				  "may not be written (%s); ,ro or ,ephemeral only reads it",
@@ -76,6 +84,7 @@ static int image_measure_device(struct image *im)
 		return image_fail(im, -errno, "does not tell its size: %s", strerror(errno));
 	if (logical != 512 && logical != 4096)
 		return image_fail(im, -EINVAL, "has blocks of %d bytes, not 512 or 4096", logical);
+	im->align = (u32)logical;
 	if (im->writable && !ioctl(im->fd, BLKROGET, &read_only) && read_only)
 		return image_fail(im, -EROFS,
 				  "is a read-only device; ,ro or ,ephemeral only reads it");
@@ -86,12 +95,43 @@ static int image_measure_device(struct image *im)
 	return 0;
 }
 
+/* What O_DIRECT wants of a place on the disk and of a buffer, where the kernel says (Linux 6.1). */
+static void image_align(struct image *im)
+{
+#ifdef STATX_DIOALIGN
+	struct statx x;
+
+	if (!statx(im->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &x) && x.stx_mask & STATX_DIOALIGN &&
+	    x.stx_dio_offset_align)
+		im->align = MAX(x.stx_dio_offset_align, x.stx_dio_mem_align);
+#endif
+}
+
+/* The guest's block is what was asked for, but O_DIRECT cannot do with less than its own. */
+static int image_blocks(struct image *im)
+{
+	if (im->config->cache != DISK_DIRECT)
+		im->align = 0;
+	else
+		image_align(im);
+	if (im->config->logical_block)
+		im->logical_block = im->config->logical_block;
+	im->physical_block = MAX(im->physical_block, im->logical_block);
+	if (im->align <= im->logical_block)
+		return 0;
+	return image_fail(
+		im, -EINVAL,
+		"takes cache=none in pieces of %u bytes only: give it logical_block=4096, "
+		"if what is on it was made for that, or cache=writeback",
+		im->align);
+}
+
 static int image_measure(struct image *im)
 {
 	struct stat st;
 	int err = 0;
 
-	im->logical_block = 512;
+	im->logical_block = im->align = 512;
 	im->physical_block = 4096;
 	if (fstat(im->fd, &st))
 		return image_fail(im, -errno, "cannot be measured: %s", strerror(errno));
@@ -99,6 +139,8 @@ static int image_measure(struct image *im)
 		err = image_measure_device(im);
 	else
 		im->size = (u64)st.st_size;
+	if (!err)
+		err = image_blocks(im);
 	if (err)
 		return err;
 	if (!im->size)
@@ -106,25 +148,43 @@ static int image_measure(struct image *im)
 				  im->path);
 	if (im->size % im->logical_block)
 		return image_fail(im, -EINVAL,
-				  "is no whole number of 512-byte blocks; round it up: "
-				  "truncate -s %%512 %s",
-				  im->path);
+				  "is no whole number of %u-byte blocks; round it up: "
+				  "truncate -s %%%u %s",
+				  im->logical_block, im->logical_block, im->path);
 	return 0;
+}
+
+/*
+ * The kernel may hold what a process that was killed had open for some moments more: who was told
+ * "in use" asks again.
+ */
+static int lock_patiently(int fd, bool writer, char *holder, size_t size)
+{
+	int err = disk_lock(fd, writer, holder, size);
+
+	for (unsigned tries = 10; err == -EBUSY && tries; tries--) {
+		nanosleep(&(struct timespec){ .tv_nsec = 30 * (long)NSEC_PER_MSEC }, NULL);
+		err = disk_lock(fd, writer, holder, size);
+	}
+	return err;
 }
 
 /* One writer or many readers, also against other programs that take such locks. */
 static int image_lock(const struct image *im)
 {
-	struct flock lock = { .l_type = im->writable ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+	char holder[128];
+	int err = im->config->unlocked
+			  ? 0
+			  : lock_patiently(im->fd, im->writable, holder, sizeof(holder));
 
-	if (!fcntl(im->fd, F_OFD_SETLK, &lock))
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return image_fail(im, -EBUSY,
-				  "is in use by another process (fuser -v %s names it)%s", im->path,
-				  im->writable ? "; ,ephemeral lets many read it" : "");
-	log_warn("disk image %s cannot be locked (%s): take care that nothing else writes it",
-		 im->path, strerror(errno));
+	if (err == -EBUSY)
+		return image_fail(im, err, "is in use by %s%s; lock=off heeds no lock",
+				  holder[0] ? holder : "another process",
+				  im->writable ? "; with ,ephemeral many may read it" : "");
+	if (err)
+		log_warn("disk image %s cannot be locked (%s): take care that nothing else writes "
+			 "it",
+			 im->path, strerror(-err));
 	return 0;
 }
 
@@ -146,6 +206,11 @@ static int image_disk(const struct image *im, struct disk **disk)
 
 	if (err)
 		return image_fail(im, err, "cannot be used: %s", strerror(-err));
+	disk_raw_set(*disk,
+		     (struct disk_raw_how){ .align = im->align,
+					    .unsafe = im->config->cache == DISK_UNSAFE,
+					    .threads = im->config->aio == DISK_AIO_THREADS });
+	(*disk)->name = im->path;
 	(*disk)->physical_block = im->physical_block;
 	(*disk)->rotational = im->rotational;
 	(*disk)->read_only = !im->writable;
@@ -159,10 +224,10 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 {
 	struct image im = { .path = config->path,
 			    .fd = -1,
+			    .config = config,
 			    .writable = !config->read_only && !config->ephemeral,
 			    .error = error,
 			    .error_size = error_size };
-	struct disk *upper;
 	int err = image_open(&im);
 
 	if (!err)
@@ -171,17 +236,7 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 		err = image_lock(&im);
 	if (!err)
 		err = image_disk(&im, disk);
-	if (err) {
-		if (im.fd >= 0)
-			close(im.fd);
-		return err;
-	}
-	if (!config->ephemeral || config->read_only)
-		return 0;
-	err = disk_ephemeral_open(&upper, *disk, error, error_size);
-	if (err)
-		(*disk)->ops->close(*disk);
-	else
-		*disk = upper;
+	if (err && im.fd >= 0)
+		close(im.fd);
 	return err;
 }

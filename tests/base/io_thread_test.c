@@ -28,9 +28,10 @@ static void begin_runs_on_the_thread(void **state)
 {
 	struct io_thread t;
 	struct seen seen = { 0 };
+	struct io_thread_hooks hooks = { .begin = begin, .ctx = &seen };
 
 	(void)state;
-	assert_int_equal(io_thread_start(&t, begin, &seen), 0);
+	assert_int_equal(io_thread_start(&t, &hooks), 0);
 	assert_false(pthread_equal(seen.thread, pthread_self()));
 	io_thread_stop(&t);
 	io_thread_fini(&t);
@@ -41,18 +42,42 @@ static void a_failed_start_is_freed_once(void **state)
 {
 	struct io_thread t;
 	struct seen seen = { .result = -EACCES };
+	struct io_thread_hooks hooks = { .begin = begin, .ctx = &seen };
 
 	(void)state;
-	assert_int_equal(io_thread_start(&t, begin, &seen), -EACCES);
+	assert_int_equal(io_thread_start(&t, &hooks), -EACCES);
 	assert_false(t.made);
 	io_thread_stop(&t);
 	io_thread_fini(&t);
+}
+
+static int no(void *ctx)
+{
+	(void)ctx;
+	return -EPERM;
+}
+
+static void workers_come_where_they_are_wanted(void **state)
+{
+	struct seen seen = { 0 };
+	struct io_thread_hooks hooks = { .begin = begin, .workers = true, .ctx = &seen };
+	struct io_thread t;
+
+	(void)state;
+	assert_int_equal(io_thread_start(&t, &hooks), 0);
+	assert_int_equal(t.uring.workers.count, URING_WORKERS);
+	io_thread_stop(&t);
+	io_thread_fini(&t);
+	hooks.worker_begin = no;
+	assert_int_equal(io_thread_start(&t, &hooks), -EPERM);
+	assert_false(t.made);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(begin_runs_on_the_thread),
+		cmocka_unit_test(workers_come_where_they_are_wanted),
 		cmocka_unit_test(a_failed_start_is_freed_once),
 	};
 

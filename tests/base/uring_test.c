@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Every test runs twice: on io_uring (where the host has it) and on the plain system calls. */
+/*
+ * Every test runs three times: on io_uring (where the host has it), on the plain system calls, and
+ * on worker threads.
+ */
 #include "base/uring.h"
 
 #include <dlfcn.h>
@@ -9,6 +12,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define OPS 1000
@@ -33,18 +37,22 @@ struct rig {
 	struct request request[OPS];
 };
 
-static void rig_init(struct rig *r, bool native)
+enum mode { NATIVE, PLAIN, WORKERS, MODES };
+
+static void rig_init(struct rig *r, enum mode mode)
 {
 	char name[] = "/tmp/candela-uring-XXXXXX";
 
 	*r = (struct rig){ 0 };
 	assert_int_equal(loop_init(&r->loop), 0);
 	assert_int_equal(uring_init(&r->uring, &r->loop, ENTRIES), 0);
-	if (!native && r->uring.native) {
+	if (mode != NATIVE && r->uring.native) {
 		loop_del(&r->loop, &r->uring.ready);
 		io_uring_queue_exit(&r->uring.ring);
 		r->uring.native = false;
 	}
+	if (mode == WORKERS)
+		assert_int_equal(uring_workers_start(&r->uring, NULL, NULL), 0);
 	r->fd = mkstemp(name);
 	assert_true(r->fd >= 0);
 	unlink(name);
@@ -77,6 +85,7 @@ static struct request *request_make(struct rig *r, unsigned i, enum uring_kind k
 	q->iov = (struct iovec){ .iov_base = &q->value, .iov_len = sizeof(q->value) };
 	q->op = (struct uring_op){ .kind = kind,
 				   .fd = r->fd,
+				   .file = 1,
 				   .offset = i * sizeof(q->value),
 				   .iov = &q->iov,
 				   .iov_count = 1,
@@ -172,6 +181,7 @@ static void fini_drains(struct rig *r)
 
 /* A kernel short of memory: it takes one entry a call. */
 static bool one_at_a_time;
+static unsigned submissions;
 
 int io_uring_submit(struct io_uring *ring)
 {
@@ -182,6 +192,7 @@ int io_uring_submit(struct io_uring *ring)
 	*(void **)&real = dlsym(RTLD_NEXT, "io_uring_submit");
 	if (one_at_a_time && tail != ring->sq.sqe_head)
 		ring->sq.sqe_tail = ring->sq.sqe_head + 1;
+	submissions++;
 	n = real(ring);
 	ring->sq.sqe_tail = tail;
 	return n;
@@ -198,30 +209,119 @@ static void part_of_a_batch_is_taken(struct rig *r)
 	assert_int_equal(r->done, 8);
 }
 
-static void on_both(void (*test)(struct rig *r))
+/* The same descriptor, another file: what was registered for the first must not be written. */
+static void each_file_gets_its_own(struct rig *r)
+{
+	struct request *q = request_make(r, 7, URING_WRITEV);
+	char name[] = "/tmp/candela-uring-XXXXXX";
+	u64 value = 0;
+	int first, other;
+
+	request_submit(q);
+	rig_wait(r, 1);
+	first = dup(r->fd);
+	other = mkstemp(name);
+	unlink(name);
+	assert_int_equal(dup2(other, r->fd), r->fd);
+	q = request_make(r, 8, URING_WRITEV);
+	q->op.offset = 7 * sizeof(u64);
+	q->op.file = 2;
+	request_submit(q);
+	/* One that does not say which file it is: looked at each time. */
+	q = request_make(r, 9, URING_WRITEV);
+	q->op.file = 0;
+	request_submit(q);
+	rig_wait(r, 3);
+	assert_int_equal(pread(first, &value, sizeof(value), 7 * sizeof(value)), sizeof(value));
+	assert_int_equal(value, 7);
+	assert_int_equal(pread(other, &value, sizeof(value), 7 * sizeof(value)), sizeof(value));
+	assert_int_equal(value, 8);
+	assert_int_equal(pread(other, &value, sizeof(value), 9 * sizeof(value)), sizeof(value));
+	assert_int_equal(value, 9);
+	close(first);
+	close(other);
+}
+
+static void buffer_done(struct uring_op *op, int res)
+{
+	struct request *q = container_of(op, struct request, op);
+
+	q->res = res;
+	q->value = q->rig->done++;
+	memset(uring_buffer(&q->rig->uring, (unsigned)res), 1, URING_BUFFER);
+}
+
+static void buffers_go_round(struct rig *r)
+{
+	for (unsigned i = 0; i < 3 * URING_BUFFERS; i++) {
+		request_make(r, i, URING_READV)->op.done = buffer_done;
+		uring_buffer_ask(&r->uring, &r->request[i].op);
+	}
+	assert_int_equal(r->done, 0);
+	for (unsigned i = 0; i < 3 * URING_BUFFERS; i++) {
+		rig_wait(r, MIN(3 * URING_BUFFERS, i + URING_BUFFERS));
+		assert_int_equal(r->request[i].value, i);
+		uring_buffer_return(&r->uring, (unsigned)r->request[i].res);
+	}
+	assert_int_equal(r->uring.buffers_used, 0);
+}
+
+static void *other_thread(void *arg)
+{
+	struct rig *r = arg;
+
+	for (unsigned i = 0; i < OPS; i++)
+		uring_complete_remote(&r->uring, &r->request[i].op, (int)i);
+	return NULL;
+}
+
+/* Half of them arrive while the loop turns, the rest uring_fini() waits for. */
+static void others_may_end_requests(struct rig *r)
+{
+	pthread_t thread;
+
+	for (unsigned i = 0; i < OPS; i++) {
+		request_make(r, i, URING_READV);
+		uring_sent_away(&r->uring);
+	}
+	assert_int_equal(pthread_create(&thread, NULL, other_thread, r), 0);
+	rig_wait(r, OPS / 2);
+	uring_fini(&r->uring);
+	assert_int_equal(r->done, OPS);
+	for (unsigned i = 0; i < OPS; i++) {
+		assert_int_equal(r->request[i].done, 1);
+		assert_int_equal(r->request[i].res, i);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void on_all(void (*test)(struct rig *r))
 {
 	static struct rig r;
 
-	for (int native = 1; native >= 0; native--) {
-		rig_init(&r, native);
+	for (enum mode mode = NATIVE; mode < MODES; mode++) {
+		rig_init(&r, mode);
 		test(&r);
 		rig_fini(&r);
 	}
 }
 
-#define BOTH(test)                            \
+#define ALL(test)                             \
 	static void test_##test(void **state) \
 	{                                     \
 		(void)state;                  \
-		on_both(test);                \
+		on_all(test);                 \
 	}
 
-BOTH(many_requests_at_once)
-BOTH(errors_and_short_reads)
-BOTH(completed_without_a_call)
-BOTH(done_may_submit)
-BOTH(fini_drains)
-BOTH(part_of_a_batch_is_taken)
+ALL(many_requests_at_once)
+ALL(errors_and_short_reads)
+ALL(completed_without_a_call)
+ALL(done_may_submit)
+ALL(fini_drains)
+ALL(part_of_a_batch_is_taken)
+ALL(each_file_gets_its_own)
+ALL(buffers_go_round)
+ALL(others_may_end_requests)
 
 static void the_ring_takes_nothing_but_file_io(void **state)
 {
@@ -230,7 +330,7 @@ static void the_ring_takes_nothing_but_file_io(void **state)
 
 	(void)state;
 	assert_non_null(r);
-	rig_init(r, true);
+	rig_init(r, NATIVE);
 	if (r->uring.native) {
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring.ring);
 
@@ -240,7 +340,59 @@ static void the_ring_takes_nothing_but_file_io(void **state)
 		assert_int_equal(io_uring_wait_cqe(&r->uring.ring, &cqe), 0);
 		assert_int_equal(cqe->res, -EACCES);
 		io_uring_cqe_seen(&r->uring.ring, cqe);
+		/* File I/O, but on a descriptor that was not registered. */
+		sqe = io_uring_get_sqe(&r->uring.ring);
+		io_uring_prep_fsync(sqe, r->fd, 0);
+		io_uring_sqe_set_data(sqe, NULL);
+		io_uring_submit(&r->uring.ring);
+		assert_int_equal(io_uring_wait_cqe(&r->uring.ring, &cqe), 0);
+		assert_int_equal(cqe->res, -EACCES);
+		io_uring_cqe_seen(&r->uring.ring, cqe);
 	}
+	rig_fini(r);
+	free(r);
+}
+
+static int begin_fails(void *ctx)
+{
+	__atomic_fetch_add((unsigned *)ctx, 1, __ATOMIC_RELAXED);
+	return -EPERM;
+}
+
+static void workers_that_cannot_begin(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	static unsigned begun;
+
+	(void)state;
+	assert_non_null(r);
+	rig_init(r, PLAIN);
+	begun = 0;
+	assert_int_equal(uring_workers_start(&r->uring, begin_fails, &begun), -EPERM);
+	assert_int_equal(r->uring.workers.count, 0);
+	request_submit(request_make(r, 0, URING_WRITEV));
+	rig_wait(r, 1);
+	assert_int_equal(r->request[0].res, sizeof(u64));
+	rig_fini(r);
+	free(r);
+}
+
+/* A batch is one system call. */
+static void one_call_a_batch(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	(void)state;
+	assert_non_null(r);
+	rig_init(r, NATIVE);
+	request_submit(request_make(r, 0, URING_WRITEV));
+	rig_wait(r, 1);
+	submissions = 0;
+	for (unsigned i = 0; i < ENTRIES; i++)
+		request_submit(request_make(r, i, URING_READV));
+	assert_int_equal(submissions, 0);
+	rig_wait(r, 1 + ENTRIES);
+	assert_int_equal(submissions, r->uring.native ? 1 : 0);
 	rig_fini(r);
 	free(r);
 }
@@ -254,7 +406,12 @@ int main(void)
 		cmocka_unit_test(test_done_may_submit),
 		cmocka_unit_test(test_fini_drains),
 		cmocka_unit_test(test_part_of_a_batch_is_taken),
+		cmocka_unit_test(test_each_file_gets_its_own),
+		cmocka_unit_test(test_buffers_go_round),
+		cmocka_unit_test(test_others_may_end_requests),
 		cmocka_unit_test(the_ring_takes_nothing_but_file_io),
+		cmocka_unit_test(workers_that_cannot_begin),
+		cmocka_unit_test(one_call_a_batch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,16 +241,43 @@ static void disks(void **state)
 		       "-d ,,,ro -d e,format=auto");
 	assert_int_equal(l.c.disk_count, 6);
 	assert_string_equal(l.c.disk[0].path, "a.img");
-	assert_false(l.c.disk[0].read_only || l.c.disk[0].ephemeral || l.c.disk[0].format_raw);
+	assert_false(l.c.disk[0].read_only || l.c.disk[0].ephemeral || l.c.disk[0].format);
 	assert_string_equal(l.c.disk[1].path, "b");
 	assert_true(l.c.disk[1].read_only);
 	assert_string_equal(l.c.disk[2].path, "c");
-	assert_true(l.c.disk[2].ephemeral && l.c.disk[2].format_raw);
+	assert_true(l.c.disk[2].ephemeral && l.c.disk[2].format == DISK_RAW);
 	assert_string_equal(l.c.disk[3].path, "d,1.img");
 	assert_true(l.c.disk[3].read_only);
 	assert_string_equal(l.c.disk[4].path, ",");
 	assert_true(l.c.disk[4].read_only);
-	assert_false(l.c.disk[5].format_raw);
+	assert_int_equal(l.c.disk[5].format, DISK_AUTO);
+	config_fini(&l.c);
+}
+
+static void how_disks_do_their_io(void **state)
+{
+	struct line l;
+
+	(void)state;
+	parse_good(&l,
+		   "-k k -d a,cache=none,aio=threads,logical_block=4096,lock=off "
+		   "-d b.qcow2,format=qcow2,backing=on,cache=unsafe,aio=io_uring "
+		   "-d c,iops=500,bps=100M,burst=2000,cache=writeback,lock=on,backing=off,aio=auto "
+		   "-d nbd+unix:///x?socket=/a,,b,cache=unsafe,ro");
+	assert_int_equal(l.c.disk[0].cache, DISK_DIRECT);
+	assert_int_equal(l.c.disk[0].aio, DISK_AIO_THREADS);
+	assert_int_equal(l.c.disk[0].logical_block, 4096);
+	assert_true(l.c.disk[0].unlocked);
+	assert_int_equal(l.c.disk[1].format, DISK_QCOW2);
+	assert_true(l.c.disk[1].backing);
+	assert_int_equal(l.c.disk[1].cache, DISK_UNSAFE);
+	assert_int_equal(l.c.disk[1].aio, DISK_AIO_URING);
+	assert_int_equal(l.c.disk[2].iops, 500);
+	assert_int_equal(l.c.disk[2].bps, MiB(100));
+	assert_int_equal(l.c.disk[2].burst_ms, 2000);
+	assert_false(l.c.disk[2].unlocked || l.c.disk[2].backing || l.c.disk[2].aio);
+	assert_string_equal(l.c.disk[3].path, "nbd+unix:///x?socket=/a,b");
+	assert_int_equal(l.c.disk[3].cache, DISK_UNSAFE);
 	config_fini(&l.c);
 }
 
@@ -431,12 +458,27 @@ static void bad_devices(void **state)
 		{ "-k k -d ,ro", "the name of an image file is needed" },
 		{ "-k k --disk=", "the name of an image file is needed" },
 		{ "-k k -d a,", "'' is none of ro" },
-		{ "-k k -d a,b.img", "'b.img' is none of ro, ephemeral, format=raw|auto; a comma" },
+		{ "-k k -d a,b.img", "'b.img' is none of ro, ephemeral, format=, cache=" },
+		{ "-k k -d a,b.img", "a comma in a file name is written twice (,,)" },
 		{ "-k k -d a,ro=on", "'ro=on' is none of" },
 		{ "-k k -d a,ro,ephemeral", "exclude each other" },
-		{ "-k k -d a,format=qcow2", "format qcow2 is not available in this version" },
-		{ "-k k -d a,format=vhdx", "qemu-img convert -O raw" },
-		{ "-k k -d a,format=", "format  is not available" },
+		{ "-k k -d a,format=qed", "format=qed is none of auto, raw, qcow2, vhdx" },
+		{ "-k k -d a,format=", "format= is none of auto" },
+		{ "-k k -d a,cache=directsync", "is none of writeback, none, unsafe" },
+		{ "-k k -d a,aio=native", "is none of auto, io_uring, threads" },
+		{ "-k k -d a,logical_block=1024", "logical_block= is 512 or 4096" },
+		{ "-k k -d a,lock=no", "lock= is on or off" },
+		{ "-k k -d a,backing=yes", "backing= is on or off" },
+		{ "-k k -d a,backing=on,format=raw", "a raw disk has no backing file" },
+		{ "-k k -d a,iops=0", "iops= wants" },
+		{ "-k k -d a,iops=1k", "iops= wants" },
+		{ "-k k -d a,bps=100", "bps= wants bytes a second, 4K or more" },
+		{ "-k k -d a,bps=fast", "bps= wants" },
+		{ "-k k -d a,burst=500", "burst= wants an iops= or bps= beside it" },
+		{ "-k k -d a,iops=1,burst=5", "burst= wants milliseconds, 10 to" },
+		{ "-k k -d nbd://h/x,format=qcow2", "are for images on this host" },
+		{ "-k k -d nbd://h/x,cache=none", "are for images on this host" },
+		{ "-k k -d nbds://h/x,aio=threads", "are for images on this host" },
 		{ "-k k -n bridge", "-n bridge: give user, tap, fd=N or none" },
 		{ "-k k -n none,mac=02:00:00:00:00:01", "give user, tap, fd=N or none" },
 		{ "-k k -n none -n user", "--net none: contradicts" },
@@ -514,6 +556,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(command),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(how_disks_do_their_io),
 		cmocka_unit_test(too_many_devices),
 		cmocka_unit_test(nics),
 		cmocka_unit_test(forwards),

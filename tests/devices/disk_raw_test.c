@@ -14,6 +14,18 @@
 
 #include "devices/backend/disk.h"
 
+/* A kernel that has no time for plain reads. */
+static bool again;
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	if (again) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return preadv2(fd, iov, count, offset, 0);
+}
+
 #define BLOCK 512u
 #define SIZE MiB(4)
 #define PIECES 8
@@ -116,16 +128,25 @@ static int io_run(struct rig *r, struct disk *disk, enum disk_op_kind kind, u64 
 	return request_run(r, disk, &q);
 }
 
-static struct disk *image_open(struct rig *r, bool read_only, bool ephemeral)
+/* NULL and r->error, or a disk. */
+static struct disk *config_open(struct rig *r, struct disk_config config)
 {
-	struct disk_config config = { .path = r->path,
-				      .read_only = read_only,
-				      .ephemeral = ephemeral };
-	struct disk *disk = NULL;
+	struct disk *disk = NULL, *top = NULL;
 
+	if (!config.path)
+		config.path = r->path;
 	if (disk_raw_open(&disk, &config, r->error, sizeof(r->error)))
 		return NULL;
-	return disk;
+	if (!config.ephemeral)
+		return disk;
+	assert_int_equal(disk_ephemeral_open(&top, disk, r->error, sizeof(r->error)), 0);
+	return top;
+}
+
+static struct disk *image_open(struct rig *r, bool read_only, bool ephemeral)
+{
+	return config_open(r,
+			   (struct disk_config){ .read_only = read_only, .ephemeral = ephemeral });
 }
 
 static void disk_close(struct disk *disk)
@@ -190,6 +211,71 @@ static void raw_matches_memory(void **state)
 
 	assert_non_null(disk);
 	stream_compare(r, disk, 3000);
+	disk_close(disk);
+}
+
+/* The stream's buffers lie on 512 bytes or not at all, as a hostile guest's do. */
+static void past_the_page_cache_matches_memory(void **state)
+{
+	struct rig *r = *state;
+	struct disk_config config = { .cache = DISK_DIRECT };
+	struct disk *disk = config_open(r, config);
+
+	if (!disk && strstr(r->error, "O_DIRECT"))
+		skip();
+	assert_non_null(disk);
+	stream_compare(r, disk, 1500);
+	disk_close(disk);
+	assert_int_equal(r->uring.buffers_used, 0);
+	/* What is registered with a ring stays open, and locked, as long as that is. */
+	uring_fini(&r->uring);
+	assert_int_equal(uring_init(&r->uring, &r->loop, 32), 0);
+	config.logical_block = 4096;
+	disk = config_open(r, config);
+	assert_non_null(disk);
+	assert_int_equal(disk->logical_block, 4096);
+	disk_close(disk);
+}
+
+/* More at once than there are buffers, each longer than one. */
+static void bounced_requests_wait_for_each_other(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = config_open(r, (struct disk_config){ .cache = DISK_DIRECT });
+	u64 len = URING_BUFFER + MiB(1) / 2;
+	u8 *buf = malloc(SIZE + 1);
+	struct request q[2 * URING_BUFFERS];
+
+	if (!disk)
+		skip();
+	for (u64 i = 0; i <= SIZE; i++)
+		buf[i] = (u8)(i * 7 + i / 1000);
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf + 1, SIZE), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(q); i++) {
+		q[i] = io(DISK_READ, i * 2 * BLOCK, malloc(len + 1), len);
+		q[i].iov[0].iov_base = (u8 *)q[i].iov[0].iov_base + 1;
+		request_start(r, disk, &q[i]);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(q); i++) {
+		u8 *got = q[i].iov[0].iov_base;
+
+		assert_int_equal(request_wait(r, &q[i]), 0);
+		assert_memory_equal(got, buf + 1 + i * 2 * BLOCK, len);
+		free(got - 1);
+	}
+	assert_int_equal(r->uring.buffers_used, 0);
+	free(buf);
+	disk_close(disk);
+}
+
+static void threads_match_memory(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = config_open(r, (struct disk_config){ .aio = DISK_AIO_THREADS });
+
+	assert_non_null(disk);
+	assert_int_equal(uring_workers_start(&r->uring, NULL, NULL), 0);
+	stream_compare(r, disk, 1500);
 	disk_close(disk);
 }
 
@@ -398,6 +484,39 @@ static void host_errors_are_passed_on(void **state)
 	disk_close(disk);
 }
 
+/* The kernel says "again" as often as it likes, but is asked no more than so often. */
+static void asking_again_has_an_end(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk;
+	int fds[2];
+	u8 buf[BLOCK];
+
+	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+	assert_int_equal(disk_raw_adopt(&disk, fds[0], SIZE, BLOCK), 0);
+	disk_raw_set(disk, (struct disk_raw_how){ .threads = true });
+	/* A pipe has no places to read from, but a way to say it that is no EAGAIN. */
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, BLOCK), -ESPIPE);
+	again = true;
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, BLOCK), -EAGAIN);
+	again = false;
+	disk_close(disk);
+	close(fds[1]);
+}
+
+/* /dev/full cannot be flushed: who never asks it does not notice. */
+static void an_unsafe_disk_flushes_nothing(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk;
+
+	assert_int_equal(disk_raw_adopt(&disk, open("/dev/full", O_RDWR), SIZE, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EINVAL);
+	disk_raw_set(disk, (struct disk_raw_how){ .unsafe = true });
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), 0);
+	disk_close(disk);
+}
+
 /* A file system without any fallocate but the plain one: /dev/shm has holes, no ZERO_RANGE. */
 static void zeroes_are_written_where_they_cannot_be_asked_for(void **state)
 {
@@ -465,6 +584,99 @@ static void one_writer_or_many_readers(void **state)
 	disk_close(b);
 }
 
+/* Locks as QEMU takes them, and as one who locks the whole file. */
+static void others_locks_are_heeded_and_ours_seen(void **state)
+{
+	static const struct {
+		short type;
+		off_t start, len;
+		bool reader_goes, writer_goes;
+	} rows[] = {
+		{ F_RDLCK, 100, 1, true, true }, /* reads */
+		{ F_RDLCK, 101, 1, false, false }, /* writes */
+		{ F_RDLCK, 201, 1, true, false }, /* suffers no writer */
+		{ F_RDLCK, 203, 1, true, true }, /* suffers no resizing */
+		{ F_WRLCK, 0, 0, false, false },
+		{ F_RDLCK, 0, 0, false, false }, /* cannot be told from a writer's */
+	};
+	struct rig *r = *state;
+	int fd = open(r->path, O_RDWR);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct flock l = { .l_type = rows[i].type,
+				   .l_start = rows[i].start,
+				   .l_len = rows[i].len };
+		struct disk *disk;
+
+		for (unsigned writer = 0; writer < 2; writer++) {
+			assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+			disk = image_open(r, !writer, false);
+			assert_int_equal(!!disk,
+					 writer ? rows[i].writer_goes : rows[i].reader_goes);
+			if (disk)
+				disk_close(disk);
+			else
+				assert_non_null(strstr(r->error, "is in use by"));
+			disk = config_open(r, (struct disk_config){ .unlocked = true });
+			assert_non_null(disk);
+			disk_close(disk);
+			l.l_type = F_UNLCK;
+			assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+			l.l_type = rows[i].type;
+		}
+	}
+	close(fd);
+}
+
+static void who_has_it_is_named(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = image_open(r, false, false);
+	char self[64];
+
+	snprintf(self, sizeof(self), "(process %d)", (int)getpid());
+	assert_null(image_open(r, false, false));
+	assert_non_null(strstr(r->error, self));
+	assert_non_null(strstr(r->error, "disk_raw_test"));
+	disk_close(disk);
+}
+
+static void probe_as(struct rig *r, const char *name, const char *contents, off_t at, int err,
+		     enum disk_format format)
+{
+	enum disk_format got = DISK_FORMATS;
+	int fd = open(r->path, O_RDWR | O_TRUNC);
+
+	assert_int_equal(ftruncate(fd, MiB(1)), 0);
+	assert_true(pwrite(fd, contents, strlen(contents), at) >= 0);
+	assert_int_equal(disk_probe(fd, name, &got, r->error, sizeof(r->error)), err);
+	if (!err)
+		assert_int_equal(got, format);
+	close(fd);
+}
+
+static void a_format_is_believed_by_name_and_contents(void **state)
+{
+	struct rig *r = *state;
+
+	probe_as(r, "a.img", "", 0, 0, DISK_RAW);
+	probe_as(r, "a.QCow2", "QFI\xfb", 0, 0, DISK_QCOW2);
+	probe_as(r, "a.vhdx", "vhdxfile", 0, 0, DISK_VHDX);
+	probe_as(r, "a.vhd", "conectix", MiB(1) - 512, 0, DISK_VHD);
+	probe_as(r, "a.vpc", "conectix", 0, 0, DISK_VHD);
+	probe_as(r, "a.vmdk", "KDMV", 0, 0, DISK_VMDK);
+	probe_as(r, "a.vmdk", "# Disk DescriptorFile\n", 0, 0, DISK_VMDK);
+	/* What a guest may have written to its raw disk. */
+	probe_as(r, "a.img", "QFI\xfb", 0, -EINVAL, 0);
+	assert_non_null(strstr(r->error, "looks like a qcow2 image and is not named so"));
+	probe_as(r, "/dev/mapper/vm", "conectix", MiB(1) - 512, -EINVAL, 0);
+	probe_as(r, "qcow2", "QFI\xfb", 0, -EINVAL, 0);
+	probe_as(r, ".qcow2", "QFI\xfb", 0, -EINVAL, 0);
+	probe_as(r, "a.vmdk", "QFI\xfb", 0, -EINVAL, 0);
+	probe_as(r, "a.qcow2", "", 0, -EINVAL, 0);
+	assert_non_null(strstr(r->error, "is named like a qcow2 image and is none; format=raw"));
+}
+
 static void the_id_belongs_to_the_image(void **state)
 {
 	struct rig *r = *state;
@@ -482,6 +694,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(raw_matches_memory),
+		TEST(past_the_page_cache_matches_memory),
+		TEST(bounced_requests_wait_for_each_other),
+		TEST(threads_match_memory),
 		TEST(ephemeral_matches_memory_and_keeps_the_image),
 		TEST(ephemeral_shows_the_image_where_nothing_was_written),
 		TEST(short_transfers_go_on),
@@ -491,9 +706,14 @@ int main(void)
 		TEST(a_shrunken_file_is_an_io_error),
 		TEST(discard_frees_space),
 		TEST(host_errors_are_passed_on),
+		TEST(asking_again_has_an_end),
+		TEST(an_unsafe_disk_flushes_nothing),
 		TEST(zeroes_are_written_where_they_cannot_be_asked_for),
 		TEST(bad_images_are_named),
 		TEST(one_writer_or_many_readers),
+		TEST(others_locks_are_heeded_and_ours_seen),
+		TEST(who_has_it_is_named),
+		TEST(a_format_is_believed_by_name_and_contents),
 		TEST(the_id_belongs_to_the_image),
 	};
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
@@ -47,12 +48,13 @@ static const struct program trap[SANDBOX_ROLES] = {
 	[SANDBOX_IO] = PROGRAM(filter_io_trap),
 	[SANDBOX_VCPU] = PROGRAM(filter_vcpu_trap),
 	[SANDBOX_SLIRP] = PROGRAM(filter_slirp_trap),
+	[SANDBOX_WORKER] = PROGRAM(filter_worker_trap),
+	[SANDBOX_NBD] = PROGRAM(filter_nbd_trap),
 };
 static const struct program logged[SANDBOX_ROLES] = {
-	[SANDBOX_MAIN] = PROGRAM(filter_main_log),
-	[SANDBOX_IO] = PROGRAM(filter_io_log),
-	[SANDBOX_VCPU] = PROGRAM(filter_vcpu_log),
-	[SANDBOX_SLIRP] = PROGRAM(filter_slirp_log),
+	[SANDBOX_MAIN] = PROGRAM(filter_main_log),     [SANDBOX_IO] = PROGRAM(filter_io_log),
+	[SANDBOX_VCPU] = PROGRAM(filter_vcpu_log),     [SANDBOX_SLIRP] = PROGRAM(filter_slirp_log),
+	[SANDBOX_WORKER] = PROGRAM(filter_worker_log), [SANDBOX_NBD] = PROGRAM(filter_nbd_log),
 };
 
 /* ---- A BPF machine, of what libseccomp emits ------------------------------------------------ */
@@ -162,8 +164,8 @@ static void io_rows(void **state)
 	static const struct row rows[] = {
 		{ SANDBOX_IO, SYS_io_uring_enter, { 0 }, ALLOW },
 		{ SANDBOX_IO, SYS_epoll_wait, { 0 }, ALLOW },
-		{ SANDBOX_IO, SYS_pwritev2, { 0 }, ALLOW },
-		{ SANDBOX_IO, SYS_fallocate, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_pwritev2, { 0 }, TRAP },
+		{ SANDBOX_IO, SYS_io_uring_register, { 9, IORING_REGISTER_FILES_UPDATE }, ALLOW },
 		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_READ | PROT_WRITE }, ALLOW },
 		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_NONE }, ALLOW },
 		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_READ | PROT_EXEC }, TRAP },
@@ -227,6 +229,29 @@ static void slirp_rows(void **state)
 		{ SANDBOX_SLIRP, SYS_fcntl, { 9, F_DUPFD }, TRAP },
 		{ SANDBOX_SLIRP, SYS_io_uring_enter, { 0 }, TRAP },
 		{ SANDBOX_SLIRP, SYS_unlink, { 0 }, TRAP },
+	};
+
+	(void)state;
+	check(rows, ARRAY_SIZE(rows));
+}
+
+static void disk_rows(void **state)
+{
+	static const struct row rows[] = {
+		{ SANDBOX_WORKER, SYS_preadv, { 0 }, ALLOW },
+		{ SANDBOX_WORKER, SYS_pwritev2, { 0 }, ALLOW },
+		{ SANDBOX_WORKER, SYS_fallocate, { 0 }, ALLOW },
+		{ SANDBOX_WORKER, SYS_openat, { 0 }, TRAP },
+		{ SANDBOX_WORKER, SYS_socket, { AF_INET }, TRAP },
+		{ SANDBOX_WORKER, SYS_ioctl, { 9, KVM_IRQFD }, TRAP },
+		{ SANDBOX_NBD, SYS_sendto, { 0 }, ALLOW },
+		{ SANDBOX_NBD, SYS_recvfrom, { 0 }, ALLOW },
+		{ SANDBOX_NBD, SYS_poll, { 0 }, ALLOW },
+		{ SANDBOX_NBD, SYS_socket, { AF_INET }, TRAP },
+		{ SANDBOX_NBD, SYS_connect, { 0 }, TRAP },
+		{ SANDBOX_NBD, SYS_openat, { 0 }, TRAP },
+		{ SANDBOX_NBD, SYS_mmap, { 0, 4096, PROT_READ | PROT_EXEC }, TRAP },
+		{ SANDBOX_NBD, SYS_pwritev2, { 0 }, TRAP },
 	};
 
 	(void)state;
@@ -516,13 +541,21 @@ static void bad_profiles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vcpu_rows),         cmocka_unit_test(io_rows),
-		cmocka_unit_test(main_rows),         cmocka_unit_test(slirp_rows),
-		cmocka_unit_test(other_doors),       cmocka_unit_test(log_mode),
-		cmocka_unit_test(nobody_may),        cmocka_unit_test(vcpu_has_few_calls),
-		cmocka_unit_test(role_names),        cmocka_unit_test(violation_is_named),
-		cmocka_unit_test(log_and_off_go_on), cmocka_unit_test(process_gives_up_rights),
-		cmocka_unit_test(good_profiles),     cmocka_unit_test(bad_profiles),
+		cmocka_unit_test(vcpu_rows),
+		cmocka_unit_test(io_rows),
+		cmocka_unit_test(main_rows),
+		cmocka_unit_test(slirp_rows),
+		cmocka_unit_test(disk_rows),
+		cmocka_unit_test(other_doors),
+		cmocka_unit_test(log_mode),
+		cmocka_unit_test(nobody_may),
+		cmocka_unit_test(vcpu_has_few_calls),
+		cmocka_unit_test(role_names),
+		cmocka_unit_test(violation_is_named),
+		cmocka_unit_test(log_and_off_go_on),
+		cmocka_unit_test(process_gives_up_rights),
+		cmocka_unit_test(good_profiles),
+		cmocka_unit_test(bad_profiles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The value of --disk: an image, then items with commas between them (config_item()). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/config_parse.h"
+
+#define DISK_RATE_MAX 1000000000000ull
+#define DISK_BURST_MIN_MS 10u
+#define DISK_BURST_MAX_MS 3600000u
+
+static int disk_format(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	for (enum disk_format f = DISK_AUTO; f < DISK_FORMATS; f++) {
+		if (!strcmp(value, disk_format_name(f))) {
+			disk->format = f;
+			return 0;
+		}
+	}
+	return config_fail(p, "format=%s is none of auto, raw, qcow2, vhdx, vhd, vmdk", value);
+}
+
+static int disk_cache(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	if (!strcmp(value, "writeback"))
+		disk->cache = DISK_WRITEBACK;
+	else if (!strcmp(value, "none"))
+		disk->cache = DISK_DIRECT;
+	else if (!strcmp(value, "unsafe"))
+		disk->cache = DISK_UNSAFE;
+	else
+		return config_fail(p, "cache=%s is none of writeback, none, unsafe", value);
+	return 0;
+}
+
+static int disk_aio(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	if (!strcmp(value, "io_uring"))
+		disk->aio = DISK_AIO_URING;
+	else if (!strcmp(value, "threads"))
+		disk->aio = DISK_AIO_THREADS;
+	else if (!strcmp(value, "auto"))
+		disk->aio = DISK_AIO_AUTO;
+	else
+		return config_fail(p, "aio=%s is none of auto, io_uring, threads", value);
+	return 0;
+}
+
+static int disk_logical_block(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	u64 n;
+
+	if (!config_number(value, 4096, &n) || (n != 512 && n != 4096))
+		return config_fail(p, "logical_block= is 512 or 4096");
+	disk->logical_block = (u32)n;
+	return 0;
+}
+
+static int disk_lock_item(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	disk->unlocked = !strcmp(value, "off");
+	if (disk->unlocked || !strcmp(value, "on"))
+		return 0;
+	return config_fail(p, "lock= is on or off");
+}
+
+static int disk_backing(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	disk->backing = !strcmp(value, "on");
+	if (disk->backing || !strcmp(value, "off"))
+		return 0;
+	return config_fail(p, "backing= is on or off");
+}
+
+static int disk_iops(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	if (config_number(value, DISK_RATE_MAX, &disk->iops) && disk->iops)
+		return 0;
+	return config_fail(p, "iops= wants how many requests a second, 1 or more");
+}
+
+static int disk_bps(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	if (config_size(value, &disk->bps) && disk->bps >= 4096 && disk->bps <= DISK_RATE_MAX)
+		return 0;
+	return config_fail(p, "bps= wants bytes a second, 4K or more, such as 100M");
+}
+
+static int disk_burst(struct config_parse *p, struct disk_config *disk, const char *value)
+{
+	u64 n;
+
+	if (!config_number(value, DISK_BURST_MAX_MS, &n) || n < DISK_BURST_MIN_MS)
+		return config_fail(p, "burst= wants milliseconds, %u to %u", DISK_BURST_MIN_MS,
+				   DISK_BURST_MAX_MS);
+	disk->burst_ms = (u32)n;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*read)(struct config_parse *p, struct disk_config *disk, const char *value);
+} valued_items[] = {
+	{ "format", disk_format },  { "cache", disk_cache },
+	{ "aio", disk_aio },        { "logical_block", disk_logical_block },
+	{ "lock", disk_lock_item }, { "backing", disk_backing },
+	{ "iops", disk_iops },      { "bps", disk_bps },
+	{ "burst", disk_burst },
+};
+
+static int disk_item(struct config_parse *p, struct disk_config *disk, char *item)
+{
+	if (!strcmp(item, "ro")) {
+		disk->read_only = true;
+		return 0;
+	}
+	if (!strcmp(item, "ephemeral")) {
+		disk->ephemeral = true;
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(valued_items); i++) {
+		const char *value = config_item_value(item, valued_items[i].name);
+
+		if (value)
+			return valued_items[i].read(p, disk, value);
+	}
+	return config_fail(
+		p,
+		"'%s' is none of ro, ephemeral, format=, cache=, aio=, logical_block=, "
+		"lock=, backing=, iops=, bps=, burst=; a comma in a file name is written "
+		"twice (,,)",
+		item);
+}
+
+/* What makes no sense together. */
+static int disk_judge(struct config_parse *p, const struct disk_config *disk)
+{
+	bool served = disk_is_uri(disk->path);
+
+	if (disk->read_only && disk->ephemeral)
+		return config_fail(p, "ro and ephemeral exclude each other; leave one out");
+	if (disk->burst_ms && !disk->iops && !disk->bps)
+		return config_fail(p, "burst= wants an iops= or bps= beside it");
+	if (disk->backing && (disk->format == DISK_RAW || served))
+		return config_fail(p, "backing=on: a raw disk has no backing file");
+	if (served && (disk->format > DISK_RAW || disk->cache == DISK_DIRECT || disk->aio))
+		return config_fail(p, "format=, cache=none and aio= are for images on this host: "
+				      "an NBD server has them its own way");
+	return 0;
+}
+
+int config_disk(struct config_parse *p)
+{
+	struct config *c = p->c;
+	struct disk_config disk = { 0 };
+	char *list, *item;
+	int err;
+
+	if (c->disk_count == CONFIG_DISKS_MAX)
+		return config_fail(p, "a guest has at most %d disks", CONFIG_DISKS_MAX);
+	list = strdup(p->value);
+	if (!list) {
+		config_fail(p, "out of memory");
+		return -ENOMEM;
+	}
+	c->owned[c->owned_count++] = list;
+	disk.path = config_item(&list);
+	if (!*disk.path)
+		return config_fail(p, "the name of an image file is needed");
+	while ((item = config_item(&list))) {
+		err = disk_item(p, &disk, item);
+		if (err)
+			return err;
+	}
+	err = disk_judge(p, &disk);
+	if (!err)
+		c->disk[c->disk_count++] = disk;
+	return err;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Locks on an image, so that two machines never write one: advisory OFD locks, which belong to the
+ * open file and so survive fork() and end with its last descriptor. Two agreements in one:
+ *
+ * - Byte 0, a write lock for the writer, a read lock for readers: against each other, and against
+ *   whoever locks the whole file.
+ * - What QEMU does with its images (docs/system/images, "disk image file locking"): read locks only.
+ *   One on byte 100+n says that its holder does n to the image, one on byte 200+n that it suffers
+ *   nobody else to do n; who comes asks whether a write lock were possible on the bytes that speak
+ *   against it. n is 0 for consistent reads, 1 for writes, 3 for resizing.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/backend/disk.h"
+
+enum { QEMU_READ = 0, QEMU_WRITE = 1, QEMU_RESIZE = 3 };
+#define QEMU_DOES(n) (100 + (n))
+#define QEMU_BARS(n) (200 + (n))
+
+static struct flock lock_of(short type, off_t byte)
+{
+	return (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+}
+
+static int lock_byte(int fd, short type, off_t byte)
+{
+	struct flock l = lock_of(type, byte);
+
+	if (!fcntl(fd, F_OFD_SETLK, &l))
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* -EBUSY: somebody holds a lock there. */
+static int lock_test(int fd, off_t byte)
+{
+	struct flock l = lock_of(F_WRLCK, byte);
+
+	if (fcntl(fd, F_OFD_GETLK, &l))
+		return -errno;
+	return l.l_type == F_UNLCK ? 0 : -EBUSY;
+}
+
+static int lock_all(int fd, bool writer)
+{
+	int err = lock_byte(fd, writer ? F_WRLCK : F_RDLCK, 0);
+
+	if (!err)
+		err = lock_byte(fd, F_RDLCK, QEMU_DOES(QEMU_READ));
+	if (!err && writer)
+		err = lock_byte(fd, F_RDLCK, QEMU_DOES(QEMU_WRITE));
+	if (!err)
+		err = lock_byte(fd, F_RDLCK, QEMU_BARS(QEMU_WRITE));
+	if (!err)
+		err = lock_byte(fd, F_RDLCK, QEMU_BARS(QEMU_RESIZE));
+	return err;
+}
+
+/* After our own, which do not count here: of two that come at once at least one sees the other. */
+static int test_all(int fd, bool writer)
+{
+	int err = lock_test(fd, QEMU_BARS(QEMU_READ));
+
+	if (!err && writer)
+		err = lock_test(fd, QEMU_BARS(QEMU_WRITE));
+	if (!err)
+		err = lock_test(fd, QEMU_DOES(QEMU_WRITE));
+	return err ? err : lock_test(fd, QEMU_DOES(QEMU_RESIZE));
+}
+
+/* ---- Who has it ---- */
+
+/* Whether descriptor `fd` of process `pid` is that file, and holds a lock. */
+static bool holds(const char *pid, const char *fd, const struct stat *file)
+{
+	char path[300], line[256];
+	struct stat st;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid, fd);
+	if (stat(path, &st) || st.st_dev != file->st_dev || st.st_ino != file->st_ino)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%.20s/fdinfo/%.20s", pid, fd);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "lock:", 5);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static bool process_holds(const char *pid, const struct stat *file)
+{
+	char path[64];
+	struct dirent *e;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir)))
+		found = isdigit((unsigned char)e->d_name[0]) && holds(pid, e->d_name, file);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void name_process(const char *pid, char *holder, size_t size)
+{
+	char path[64], comm[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	f = fopen(path, "re");
+	if (f && fgets(comm, sizeof(comm), f))
+		comm[strcspn(comm, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	for (char *c = comm; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	snprintf(holder, size, "%s (process %.20s)", comm, pid);
+}
+
+/* The kernel names no process for an OFD lock: any may have the open file. Ours comes last. */
+static void find_holder(int fd, char *holder, size_t size)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	struct stat file;
+	long self = getpid();
+
+	if (!proc || fstat(fd, &file)) {
+		if (proc)
+			closedir(proc);
+		return;
+	}
+	while ((e = readdir(proc))) {
+		bool own = strtol(e->d_name, NULL, 10) == self;
+
+		if (isdigit((unsigned char)e->d_name[0]) && process_holds(e->d_name, &file)) {
+			name_process(e->d_name, holder, size);
+			if (!own)
+				break;
+		}
+	}
+	closedir(proc);
+}
+
+int disk_lock(int fd, bool writer, char *holder, size_t holder_size)
+{
+	struct flock none = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	int err = lock_all(fd, writer);
+
+	if (!err)
+		err = test_all(fd, writer);
+	if (!err)
+		return 0;
+	fcntl(fd, F_OFD_SETLK, &none);
+	holder[0] = '\0';
+	if (err == -EBUSY)
+		find_holder(fd, holder, holder_size);
+	return err;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which back end an image gets, and what is put on top of it. Before any sandbox. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "devices/backend/disk.h"
+
+/* Where the file cannot be read, opening it as raw says why. */
+static int probe(const struct disk_config *config, enum disk_format *format, char *error,
+		 size_t size)
+{
+	int fd, err;
+
+	*format = config->format;
+	if (config->format != DISK_AUTO)
+		return 0;
+	*format = DISK_RAW;
+	fd = open(config->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	err = disk_probe(fd, config->path, format, error, size);
+	close(fd);
+	return err;
+}
+
+static int open_base(struct disk **disk, const struct disk_config *config, char *error, size_t size)
+{
+	enum disk_format format;
+	int err = probe(config, &format, error, size);
+
+	if (!err && config->aio == DISK_AIO_URING && !uring_possible()) {
+		snprintf(error, size,
+			 "disk image %s: aio=io_uring: this host does not allow it (sysctl "
+			 "kernel.io_uring_disabled, or its sandbox); take aio=threads",
+			 config->path);
+		return -EPERM;
+	}
+	return err ? err : disk_raw_open(disk, config, error, size);
+}
+
+int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size)
+{
+	struct disk *top;
+	int err = open_base(disk, config, error, error_size);
+
+	if (err)
+		return err;
+	if (config->cache == DISK_UNSAFE)
+		log_warn("disk %s: cache=unsafe: what the guest flushes is not flushed; a crash of "
+			 "this host may destroy the image",
+			 config->path);
+	if (!config->ephemeral)
+		return 0;
+	err = disk_ephemeral_open(&top, *disk, error, error_size);
+	if (err)
+		(*disk)->ops->close(*disk);
+	else
+		*disk = top;
+	return err;
+}

@@ -68,6 +68,7 @@ include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
 $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
+$(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
 $(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))

@@ -42,6 +42,9 @@ static void channel_run(struct vmbus_channel *ch)
 {
 	if (!ch->live || ch->detaching || ch->frozen || (ch->late && late_holds_run(ch)))
 		return;
+	/* It goes on by itself: a guest that signals meanwhile gets no more of the loop. */
+	if (ch->again.queued)
+		return;
 	loop_timer_disarm(ch->loop, &ch->poll);
 	ring_wait_end(&ch->out);
 	ch->budget = VMBUS_PACKETS_PER_RUN;
@@ -394,6 +397,7 @@ int channel_recv(struct vmbus_channel *ch, void *buf, struct vmbus_packet *pkt)
 	if (got == 1) {
 		count(&ch->count.packets_in, 1);
 		count(&ch->count.bytes_in, len);
+		ch->budget -= MIN(ch->budget, len / VMBUS_PACKET_CHARGE);
 		if (!packet_parse(buf, len, pkt))
 			got = -EBADMSG;
 	}

@@ -132,7 +132,7 @@ void message_process(struct vmbus *bus)
 {
 	struct inbox_message m;
 
-	for (u32 n = 0; n < VMBUS_INBOX_MAX; n++) {
+	for (u32 n = 0; n < VMBUS_MESSAGES_PER_TURN; n++) {
 		/* A reset, a freeze and a full queue all end in another call. */
 		if (bus->state == CONNECTION_RESETTING || bus->freezing || !message_room(bus))
 			return;
@@ -147,5 +147,6 @@ void message_process(struct vmbus *bus)
 		else
 			message_handle(bus, &m);
 	}
+	/* The control loop has other work, too. */
 	loop_post(bus->control, &bus->inbox_work);
 }

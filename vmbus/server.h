@@ -44,10 +44,29 @@
 #define VMBUS_GPADL_RANGES_MAX 64u /* of one GPADL */
 #define VMBUS_INBOX_MAX 256u /* messages posted and not looked at yet */
 #define VMBUS_OUTQ_RESERVE 1024u /* room there must be before a message is looked at */
-#define VMBUS_PACKETS_PER_RUN 256u /* of one channel before the loop's others are served */
 #define VMBUS_ROOM_POLL_NS NSEC_PER_MSEC /* for guests that do not signal room in their ring */
 #define VMBUS_MONITOR_IDLE_POLLS 64u /* of a monitor page that found nothing: then half as often, */
 #define VMBUS_MONITOR_IDLE_NS (10 * NSEC_PER_MSEC) /* down to once in this time */
+
+/*
+ * What a guest, or one channel of it, can have of a loop's turn; the others have theirs after it.
+ * Who floods messages or packets, signals without need or never drains a ring slows nobody else:
+ *
+ *	packets     a run takes so many and goes on in the next turn; long ones count for several
+ *	signals     are not counted by the loop: however many, one run a turn, and none while the
+ *	            run that goes on is still to come (channel_run())
+ *	monitor     a bit that is always set is one run a period of the device's (monitor.c)
+ *	full ring   a device stops at the first packet without room; a guest that does not signal
+ *	            room is one run a VMBUS_ROOM_POLL_NS
+ *	interrupts  one a channel and turn
+ *	messages    so many are looked at in a turn of the control loop, and none while
+ *	            VMBUS_OUTQ_RESERVE answers may find no room; the guest is refused more than
+ *	            VMBUS_INBOX_MAX
+ *	log         the 1st, 2nd, 4th, 8th ... of a kind (base/log.h)
+ */
+#define VMBUS_PACKETS_PER_RUN 256u
+#define VMBUS_PACKET_CHARGE 4096u /* bytes; a packet counts once more for each */
+#define VMBUS_MESSAGES_PER_TURN 32u
 
 /* Connection id of a channel's signals: 24 bits. */
 #define VMBUS_EVENT_CONNECTION_ID(relid) (0x2000u + (relid))
@@ -181,7 +200,7 @@ struct vmbus_channel {
 	bool interrupt; /* owed to the guest in the flush phase */
 	bool reply_due; /* also sent there, so that it is the last use of the rings */
 	bool subs_due; /* `subs` is posted there as well, behind what the device has just sent */
-	u32 budget; /* packets that may still be received in this run */
+	u32 budget; /* of VMBUS_PACKETS_PER_RUN, what is left of this run */
 	void *data; /* the device's */
 	_Atomic u16 subs_asked;
 	struct {

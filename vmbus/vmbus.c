@@ -92,8 +92,8 @@ static void slot_freed(struct loop_work *w)
 	if (bus->frozen)
 		return;
 	outq_flush(&bus->outq, bus->port);
-	/* Messages that found no room for their answers may go on. */
-	message_process(bus);
+	/* Messages that found no room for their answers may go on: in a turn's one go at them. */
+	loop_post(bus->control, &bus->inbox_work);
 }
 
 void vmbus_slot_free(struct vmbus *bus)

@@ -160,10 +160,9 @@ int fg_request_offers(struct fakeguest *g)
 
 	if (err)
 		return err;
+	err = fg_await(g, VMBUS_MSG_ALL_OFFERS_DELIVERED, &msg, sizeof(msg));
 	fg_offers_poll(g);
-	if (fg_await(g, VMBUS_MSG_ALL_OFFERS_DELIVERED, &msg, sizeof(msg)) < 0)
-		return -ETIMEDOUT;
-	return 0;
+	return err < 0 ? -ETIMEDOUT : 0;
 }
 
 const struct fg_offer *fg_offer_find(const struct fakeguest *g, const struct guid *type,

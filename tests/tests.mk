@@ -69,6 +69,7 @@ include tests/bare/bare.mk
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
 $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
 $(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
+$(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/channel_bed.c $(FAKEGUEST),$(COUNT_ALLOCATIONS)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
 $(foreach t,gpadl connection threads late echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))

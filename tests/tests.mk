@@ -71,10 +71,11 @@ $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
 $(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/channel_bed.c $(FAKEGUEST),$(COUNT_ALLOCATIONS)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
-$(foreach t,gpadl connection threads late echo,\
+$(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
+$(eval $(call unit_test,vmbus/late_test,tests/vmbus/late_bed.c $(FAKEGUEST)))
 $(foreach t,save save_channel save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include "tests/vmbus/late_bed.h"
+
+/* ---- The device: sends every packet back, and as many of its own as the test wants ----------- */
+
+struct mirror {
+	u8 buf[4096];
+	struct vmbus_packet pkt;
+	bool blocked; /* pkt found no room */
+	u64 sent; /* packets of its own */
+};
+
+static int mirror_open(struct vmbus_channel *ch)
+{
+	channel_set_data(ch, calloc(1, sizeof(struct mirror)));
+	if (!channel_sub_index(ch))
+		channel_offer_subs(ch, SUBS);
+	return channel_data(ch) ? 0 : -ENOMEM;
+}
+
+static bool mirror_answer(struct vmbus_channel *ch, struct mirror *m)
+{
+	m->blocked = channel_complete(ch, m->pkt.transaction_id, m->pkt.payload,
+				      m->pkt.payload_size) == -EAGAIN;
+	return !m->blocked;
+}
+
+/* False: no room. */
+static bool mirror_send_own(struct vmbus_channel *ch, struct mirror *m)
+{
+	struct late_bed *f = channel_device(ch)->data;
+	struct iovec iov = { .iov_base = &m->sent, .iov_len = sizeof(m->sent) };
+
+	for (; !channel_sub_index(ch) && m->sent < f->to_send; m->sent++)
+		if (channel_send(ch, VMBUS_PACKET_INBAND, false, m->sent, &iov, 1))
+			return false;
+	return true;
+}
+
+static void mirror_ready(struct vmbus_channel *ch)
+{
+	struct mirror *m = channel_data(ch);
+
+	if (m->blocked && !mirror_answer(ch, m))
+		return;
+	if (!mirror_send_own(ch, m))
+		return;
+	while (channel_recv(ch, m->buf, &m->pkt) == 1)
+		if (!mirror_answer(ch, m))
+			return;
+}
+
+static void mirror_close(struct vmbus_channel *ch)
+{
+	free(channel_data(ch));
+	channel_closed(ch);
+}
+
+static void mirror_attach(struct vmbus_channel *ch)
+{
+	(void)ch;
+}
+
+/* Sends to the last, which a device may. */
+static void mirror_freeze(struct vmbus_channel *ch)
+{
+	struct mirror *m = channel_data(ch);
+
+	if (!m->blocked)
+		mirror_send_own(ch, m);
+	channel_frozen(ch);
+}
+
+static void mirror_save(struct vmbus_channel *ch, struct stream_out *out)
+{
+	const struct mirror *m = channel_data(ch);
+
+	stream_put_u64(out, m->sent);
+	stream_put_u8(out, m->blocked);
+	if (!m->blocked)
+		return;
+	stream_put_u64(out, m->pkt.transaction_id);
+	stream_put_u32(out, m->pkt.payload_size);
+	stream_put_bytes(out, m->pkt.payload, m->pkt.payload_size);
+}
+
+static int mirror_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	struct mirror *m = calloc(1, sizeof(*m));
+
+	channel_set_data(ch, m);
+	m->sent = stream_get_u64(in);
+	m->blocked = stream_get_bool(in);
+	if (!m->blocked)
+		return 0;
+	m->pkt.transaction_id = stream_get_u64(in);
+	m->pkt.payload_size = stream_get_u32(in);
+	m->pkt.payload = m->buf;
+	assert_true(m->pkt.payload_size <= sizeof(m->buf));
+	stream_get_bytes(in, m->buf, m->pkt.payload_size);
+	return 0;
+}
+
+static const struct vmbus_device_ops ops = { .name = "mirror",
+					     .type = { { 0xc4 } },
+					     .packet_max = 4096,
+					     .open = mirror_open,
+					     .ready = mirror_ready,
+					     .close = mirror_close,
+					     .detach = channel_detached,
+					     .attach = mirror_attach,
+					     .freeze = mirror_freeze,
+					     .save = mirror_save,
+					     .restore = mirror_restore };
+
+static void note_gone(struct vmbus_device *dev)
+{
+	((struct late_bed *)dev->data)->gone = true;
+}
+
+/* ---- The guest ------------------------------------------------------------------------------- */
+
+void late_host(struct late_bed *f)
+{
+	f->dev = (struct vmbus_device){
+		.ops = &ops, .sub_channels_max = SUBS, .gone = note_gone, .data = f
+	};
+	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
+}
+
+/* Delays are short, so that thousands of them fit in a test. */
+int late_setup_rate(void **state, u32 rate)
+{
+	const struct fg_config config = { .memory = MiB(256), .io_count = 2 };
+	struct late_bed *f = calloc(1, sizeof(*f));
+	struct fg_config with = config;
+
+	*state = f;
+	f->chaos = (struct chaos){ .seed = 7, .rate = rate, .delay_max_us = 60 };
+	with.chaos = &f->chaos;
+	assert_int_equal(fg_init(&f->g, &with), 0);
+	late_host(f);
+	return 0;
+}
+
+int late_setup(void **state)
+{
+	return late_setup_rate(state, CHAOS_RATE_MAX);
+}
+
+int late_setup_mild(void **state)
+{
+	return late_setup_rate(state, 300);
+}
+
+int late_teardown(void **state)
+{
+	struct late_bed *f = *state;
+
+	fg_fini(&f->g);
+	chaos_fini(&f->chaos);
+	if (f->log[0])
+		unlink(f->log);
+	free(f);
+	return 0;
+}
+
+void late_log(struct late_bed *f)
+{
+	int fd;
+
+	snprintf(f->log, sizeof(f->log), "/tmp/late_test.XXXXXX");
+	fd = mkstemp(f->log);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(chaos_log(&f->chaos, f->log), 0);
+}
+
+static bool subs_there(void *ctx)
+{
+	struct late_bed *f = ctx;
+
+	fg_offers_poll(&f->g);
+	for (u16 i = 0; i <= SUBS; i++)
+		if (!fg_offer_find(&f->g, &ops.type, i))
+			return false;
+	return true;
+}
+
+void late_open(struct late_bed *f)
+{
+	const struct fg_open_params small = { .out_pages = 3, .in_pages = 2 };
+	const struct fg_open_params other = { .out_pages = 3, .in_pages = 2, .target_vp = 1 };
+
+	memset(f->sent, 0, sizeof(f->sent));
+	memset(f->got, 0, sizeof(f->got));
+	f->own = f->to_send = 0;
+	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
+	assert_int_equal(fg_request_offers(&f->g), 0);
+	assert_int_equal(fg_open(&f->g, &f->ch, fg_offer_find(&f->g, &ops.type, 0), &small), 0);
+	assert_true(fg_pump_until(&f->g, subs_there, f, 5000));
+	for (u16 i = 0; i < SUBS; i++)
+		assert_int_equal(fg_open(&f->g, &f->sub[i],
+					 fg_offer_find(&f->g, &ops.type, (u16)(i + 1)), &other),
+				 0);
+}
+
+struct fg_channel *late_channel(struct late_bed *f, unsigned i)
+{
+	return i ? &f->sub[i - 1] : &f->ch;
+}
+
+/* A packet tells its number by its size and all of its bytes, too. */
+bool late_send(struct late_bed *f, unsigned i, u64 limit)
+{
+	u64 n = f->sent[i];
+	u32 size = 8 + (u32)(n % 40) * 8;
+	u8 payload[400];
+
+	memset(payload, (int)n & 0xff, sizeof(payload));
+	if (n >= limit || fg_send(late_channel(f, i), n, payload, size, true))
+		return false;
+	f->sent[i]++;
+	return true;
+}
+
+bool late_recv(struct late_bed *f, unsigned i)
+{
+	struct fg_packet pkt;
+	int got = fg_recv(late_channel(f, i), f->buf, sizeof(f->buf), &pkt);
+
+	assert_in_range(got, 0, 1);
+	if (!got)
+		return false;
+	if (pkt.type == VMBUS_PACKET_INBAND) {
+		assert_int_equal(pkt.transaction_id, f->own++);
+		return true;
+	}
+	assert_int_equal(pkt.type, VMBUS_PACKET_COMPLETION);
+	assert_int_equal(pkt.transaction_id, f->got[i]);
+	assert_int_equal(pkt.payload_size, 8 + f->got[i] % 40 * 8);
+	for (u32 b = 0; b < pkt.payload_size; b++)
+		assert_int_equal(pkt.payload[b], f->got[i] & 0xff);
+	f->got[i]++;
+	return true;
+}
+
+static bool all_came(const struct late_bed *f, u64 limit)
+{
+	for (unsigned i = 0; i <= SUBS; i++)
+		if (f->got[i] < limit)
+			return false;
+	return f->own >= f->to_send;
+}
+
+/* Has every channel carry packets until limit were there and back; the host may take 10 s for none. */
+void late_exchange(struct late_bed *f, u64 limit)
+{
+	u64 end = loop_now_ns() + 10 * NSEC_PER_SEC;
+
+	while (!all_came(f, limit)) {
+		bool any = false;
+
+		for (unsigned i = 0; i <= SUBS; i++) {
+			any |= late_send(f, i, limit);
+			/* Now and then let the ring from the host run full. */
+			if (f->sent[i] % 64 < 32 && f->sent[i] < limit &&
+			    f->sent[i] - f->got[i] < 20)
+				continue;
+			while (late_recv(f, i))
+				any = true;
+		}
+		fg_pump(&f->g);
+		if (any)
+			end = loop_now_ns() + 10 * NSEC_PER_SEC;
+		assert_true(loop_now_ns() < end);
+	}
+}
+
+/* Leaves packets on their way. */
+void late_leave(struct late_bed *f, u64 count)
+{
+	for (unsigned i = 0; i <= SUBS; i++)
+		for (u64 n = 0; n < count; n++)
+			late_send(f, i, UINT64_MAX);
+}

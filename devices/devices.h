@@ -48,10 +48,36 @@ int storvsp_allow_sub_channels(struct storvsp *s, unsigned count);
  */
 int storvsp_init_ide(struct storvsp **s, unsigned position, storvsp_uring_fn uring, void *ctx);
 /*
- * Puts disk at a unit; it is the storvsp's from now on (closed by storvsp_fini()). 0; -EINVAL: no
- * such unit; -EEXIST: one is there.
+ * Disks come, go and change at any time, also while the guest uses the controller: it is told to
+ * scan the bus anew (ENUMERATE_BUS, from Windows 7's protocol on). Any thread.
+ *
+ * attach: puts disk at a unit; it is the storvsp's from then on. attach_dvd: a DVD drive with disk
+ * in it, empty where that is NULL. 0; -EINVAL: no such unit; -EEXIST: one is there; -EBUSY: requests
+ * for the one before are still under way; -ENOMEM.
  */
 int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk);
+int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk);
+/*
+ * Takes it away: requests under way end, further ones find nothing there. The disk is released when
+ * the last one has ended, perhaps before this returns. 0, or -ENOENT.
+ */
+int storvsp_detach(struct storvsp *s, unsigned unit);
+/*
+ * Who gets released disks: called on an I/O thread, or within storvsp_detach() or storvsp_change(),
+ * and must not call the storvsp. NULL: they are closed there. storvsp_fini() closes the rest itself.
+ * Before it is offered.
+ */
+void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct disk *disk),
+			 void *ctx);
+/* The disk has size bytes now: grown before, or to be shrunk after. 0, or -ENOENT. */
+int storvsp_resize(struct storvsp *s, unsigned unit, u64 size);
+/*
+ * Takes the medium out of a DVD drive (it is released) and puts disk in, or nothing. 0; -ENOENT;
+ * -EINVAL: no DVD drive; -EBUSY: requests for the medium before the present one are under way.
+ */
+int storvsp_change(struct storvsp *s, unsigned unit, struct disk *disk);
+/* Presses the drive's button. 0, or -ENOENT. */
+int storvsp_eject(struct storvsp *s, unsigned unit);
 struct vmbus_device *storvsp_device(struct storvsp *s);
 void storvsp_fini(struct storvsp *s);
 

@@ -208,10 +208,8 @@ void storvsp_rescan(struct storvsp *s)
 	struct storvsp_channel *primary = s->channel;
 
 	s->rescan = true;
-	pthread_mutex_lock(&s->lock);
 	if (primary->loop)
 		loop_post(primary->loop, &primary->look);
-	pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- The channel ----------------------------------------------------------------------------- */
@@ -271,7 +269,7 @@ static void detach_settled(struct storvsp_channel *sc)
 	channel_detached(sc->ch);
 }
 
-static void storvsp_detach(struct vmbus_channel *ch)
+static void storvsp_leave_loop(struct vmbus_channel *ch)
 {
 	struct storvsp_channel *sc = channel_data(ch);
 
@@ -279,7 +277,7 @@ static void storvsp_detach(struct vmbus_channel *ch)
 	channel_settle(sc);
 }
 
-static void storvsp_moved(struct vmbus_channel *ch)
+static void storvsp_enter_loop(struct vmbus_channel *ch)
 {
 	channel_begin(channel_data(ch));
 }
@@ -297,9 +295,9 @@ static void storvsp_freeze(struct vmbus_channel *ch)
 	channel_settle(sc);
 }
 
-#define STORVSP_OPS                                                                     \
-	.packet_max = STORVSP_PACKET_MAX, .open = storvsp_open, .ready = storvsp_ready, \
-	.close = storvsp_close, .detach = storvsp_detach, .attach = storvsp_moved,      \
+#define STORVSP_OPS                                                                         \
+	.packet_max = STORVSP_PACKET_MAX, .open = storvsp_open, .ready = storvsp_ready,     \
+	.close = storvsp_close, .detach = storvsp_leave_loop, .attach = storvsp_enter_loop, \
 	.freeze = storvsp_freeze, .save = storvsp_save, .restore = storvsp_restore
 
 const struct vmbus_device_ops storvsp_scsi_ops = {

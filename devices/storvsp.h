@@ -81,6 +81,11 @@ struct storvsp_channel {
 	_Alignas(GUEST_PAGE_SIZE) struct storvsp_request request[STORVSP_REQUESTS];
 };
 
+struct storvsp_target {
+	struct scsi_target scsi;
+	struct storvsp *s;
+};
+
 /* Resets, one at a time: the first of the list is under way. */
 struct storvsp_resets {
 	struct storvsp_request *first, **last; /* under the lock */
@@ -91,7 +96,7 @@ struct storvsp_resets {
 
 struct storvsp {
 	struct vmbus_device device;
-	struct scsi_target target[STORVSP_TARGETS];
+	struct storvsp_target target[STORVSP_TARGETS];
 	bool ide; /* one disk, at a target of its own, whatever path the guest says */
 	u8 ide_target;
 	storvsp_uring_fn uring;
@@ -102,6 +107,8 @@ struct storvsp {
 	struct log_guest bad_packets;
 	pthread_mutex_t lock;
 	struct storvsp_resets resets;
+	void (*released)(void *ctx, struct disk *disk); /* NULL: closed where it is released */
+	void *released_ctx;
 	struct storvsp_channel *channel; /* the primary one, then device.sub_channels_max more */
 };
 
@@ -121,7 +128,7 @@ void storvsp_unsent_add(struct storvsp_channel *sc, struct storvsp_request *q);
 /* ops->open. */
 int storvsp_open(struct vmbus_channel *ch);
 
-/* Tells the primary channel, if there is one, that `rescan` was set. Any thread. */
+/* Has the guest scan the bus, if one is there that does not do so anyway. Under the lock. */
 void storvsp_rescan(struct storvsp *s);
 
 /* ---- storvsp_init.c -------------------------------------------------------------------------- */
@@ -136,6 +143,9 @@ enum nt_status storvsp_operation(struct storvsp_request *q, const struct vmbus_p
 bool storvsp_version_known(u16 version);
 
 /* ---- storvsp_srb.c --------------------------------------------------------------------------- */
+
+/* The target a block names, or NULL. */
+const struct scsi_target *storvsp_target(const struct storvsp *s, const struct vstor_srb *srb);
 
 /* EXECUTE_SRB: NT_PENDING, or the status where the packet makes no sense. */
 enum nt_status storvsp_execute(struct storvsp_request *q, const struct vmbus_packet *pkt);

@@ -25,6 +25,17 @@ static int channels_map(struct storvsp *s)
 	return 0;
 }
 
+/* In scsi_target's place; perhaps from within scsi_target_detach(), so under the lock or not. */
+static void disk_released(struct scsi_target *target, struct disk *disk)
+{
+	const struct storvsp *s = container_of(target, struct storvsp_target, scsi)->s;
+
+	if (s->released)
+		s->released(s->released_ctx, disk);
+	else
+		disk->ops->close(disk);
+}
+
 static int storvsp_make(struct storvsp **s, const struct storvsp *like)
 {
 	struct storvsp *new = calloc(1, sizeof(*new));
@@ -39,6 +50,10 @@ static int storvsp_make(struct storvsp **s, const struct storvsp *like)
 	}
 	pthread_mutex_init(&new->lock, NULL);
 	storvsp_resets_init(new);
+	for (unsigned i = 0; i < STORVSP_TARGETS; i++) {
+		new->target[i].scsi.released = disk_released;
+		new->target[i].s = new;
+	}
 	*s = new;
 	return 0;
 }
@@ -95,12 +110,121 @@ int storvsp_allow_sub_channels(struct storvsp *s, unsigned count)
 	return 0;
 }
 
+/* ---- Disks ----------------------------------------------------------------------------------- */
+
+static struct scsi_target *target_of(struct storvsp *s, unsigned unit)
+{
+	return unit < (s->ide ? 1 : STORVSP_UNITS) ? &s->target[unit / STORVSP_LUNS].scsi : NULL;
+}
+
+/* A guest that uses the controller is told that its units are others now. Under the lock. */
+static void units_changed(struct storvsp *s)
+{
+	if (s->state != STORVSP_READY || !s->channel->loop)
+		return;
+	for (unsigned i = 0; i < STORVSP_TARGETS; i++)
+		scsi_target_attention(&s->target[i].scsi, SCSI_ASC_REPORTED_LUNS_CHANGED);
+	storvsp_rescan(s);
+}
+
+static int unit_attach(struct storvsp *s, unsigned unit, enum scsi_type type, struct disk *disk)
+{
+	struct scsi_target *target = target_of(s, unit);
+	int err;
+
+	if (!target)
+		return -EINVAL;
+	pthread_mutex_lock(&s->lock);
+	err = scsi_target_attach(target, unit % STORVSP_LUNS, type, disk);
+	if (!err)
+		units_changed(s);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
 int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk)
 {
-	if (unit >= (s->ide ? 1 : STORVSP_UNITS))
-		return -EINVAL;
-	return scsi_target_attach(&s->target[unit / STORVSP_LUNS], unit % STORVSP_LUNS, SCSI_DISK,
-				  disk);
+	return unit_attach(s, unit, SCSI_DISK, disk);
+}
+
+int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk)
+{
+	return unit_attach(s, unit, SCSI_DVD, disk);
+}
+
+int storvsp_detach(struct storvsp *s, unsigned unit)
+{
+	struct scsi_target *target = target_of(s, unit);
+	int err;
+
+	if (!target)
+		return -ENOENT;
+	pthread_mutex_lock(&s->lock);
+	err = scsi_target_detach(target, unit % STORVSP_LUNS);
+	if (!err)
+		units_changed(s);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+/* The unit that is there, the controller locked; NULL: there is none, and it is not. */
+static struct scsi_unit *unit_lock(struct storvsp *s, unsigned unit)
+{
+	struct scsi_target *target = target_of(s, unit);
+	struct scsi_unit *u;
+
+	if (!target)
+		return NULL;
+	pthread_mutex_lock(&s->lock);
+	u = scsi_target_unit(target, unit % STORVSP_LUNS);
+	if (!u)
+		pthread_mutex_unlock(&s->lock);
+	return u;
+}
+
+/* An idle guest notices by the commands that its scan sends. */
+int storvsp_resize(struct storvsp *s, unsigned unit, u64 size)
+{
+	struct scsi_unit *u = unit_lock(s, unit);
+	int err;
+
+	if (!u)
+		return -ENOENT;
+	err = scsi_unit_resize(u, size);
+	if (!err)
+		storvsp_rescan(s);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int storvsp_change(struct storvsp *s, unsigned unit, struct disk *disk)
+{
+	struct scsi_unit *u = unit_lock(s, unit);
+	int err;
+
+	if (!u)
+		return -ENOENT;
+	err = scsi_unit_change(u, disk);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int storvsp_eject(struct storvsp *s, unsigned unit)
+{
+	struct scsi_unit *u = unit_lock(s, unit);
+
+	if (!u)
+		return -ENOENT;
+	scsi_unit_eject(u);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct disk *disk),
+			 void *ctx)
+{
+	s->released = released;
+	s->released_ctx = ctx;
 }
 
 struct vmbus_device *storvsp_device(struct storvsp *s)
@@ -113,7 +237,7 @@ void storvsp_fini(struct storvsp *s)
 	if (!s)
 		return;
 	for (unsigned i = 0; i < STORVSP_TARGETS; i++)
-		scsi_target_fini(&s->target[i]);
+		scsi_target_fini(&s->target[i].scsi);
 	munmap(s->channel, channels_size(s));
 	pthread_mutex_destroy(&s->lock);
 	free(s);

@@ -132,21 +132,32 @@ void storvsp_leave(struct storvsp_channel *sc)
 		storvsp_reset_ended(s);
 }
 
-static void reset_all(struct storvsp *s, const struct vstor_packet *p)
+/* What is left to do once nothing runs that ran before. Under the lock. */
+static void units_reset(struct storvsp *s, const struct vstor_packet *p)
 {
-	(void)s;
-	(void)p;
+	const struct scsi_target *target = storvsp_target(s, &p->srb);
+	struct scsi_unit *unit;
+
+	if (p->operation == VSTOR_RESET_LUN) {
+		unit = target ? scsi_target_unit(target, p->srb.lun) : NULL;
+		if (unit)
+			scsi_unit_reset(unit);
+		return;
+	}
+	for (unsigned i = 0; i < STORVSP_TARGETS; i++)
+		scsi_target_reset(&s->target[i].scsi);
 }
 
 /* On the loop of the first one's channel. */
 static void reset_has_ended(struct loop_work *w)
 {
 	struct storvsp *s = container_of(w, struct storvsp, resets.ended);
-	struct storvsp_request *q = s->resets.first;
+	struct storvsp_request *q;
 	bool more;
 
-	reset_all(s, &q->packet);
 	pthread_mutex_lock(&s->lock);
+	q = s->resets.first;
+	units_reset(s, &q->packet);
 	s->resets.first = q->next;
 	more = s->resets.first;
 	if (more)

@@ -87,12 +87,12 @@ static enum nt_status srb_refuse(struct storvsp_request *q)
 	return NT_INVALID_PARAMETER;
 }
 
-/* The target a block names, or NULL. Guests do not set the path of an IDE disk reliably. */
-static const struct scsi_target *srb_target(const struct storvsp *s, const struct vstor_srb *srb)
+/* Guests do not set the path of an IDE disk reliably. */
+const struct scsi_target *storvsp_target(const struct storvsp *s, const struct vstor_srb *srb)
 {
 	if (s->ide)
-		return srb->target_id == s->ide_target ? &s->target[0] : NULL;
-	return !srb->path_id && srb->target_id < STORVSP_TARGETS ? &s->target[srb->target_id]
+		return srb->target_id == s->ide_target ? &s->target[0].scsi : NULL;
+	return !srb->path_id && srb->target_id < STORVSP_TARGETS ? &s->target[srb->target_id].scsi
 								 : NULL;
 }
 
@@ -105,7 +105,7 @@ enum nt_status storvsp_execute(struct storvsp_request *q, const struct vmbus_pac
 		return srb_refuse(q);
 	memset(r->cdb, 0, sizeof(r->cdb));
 	memcpy(r->cdb, srb->cdb, srb->cdb_length);
-	r->target = srb_target(q->sc->s, srb);
+	r->target = storvsp_target(q->sc->s, srb);
 	r->lun = srb->lun;
 	r->nexus = 0; /* a unit belongs to one controller */
 	r->uring = q->sc->uring;

@@ -84,6 +84,8 @@ $(foreach t,storvsp storvsp_save,\
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) $(DISKS)
 $(foreach t,disk,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
+$(foreach t,channels move reset plug,\
+	$(eval $(call unit_test,devices/storvsp_$(t)_test,$(sort tests/devices/storvsp_bed.c $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
@@ -123,7 +125,8 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test vmbus/late_test
+THREAD_TESTS := base/loop_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
+	devices/storvsp_move_test vmbus/late_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

@@ -78,6 +78,13 @@ static int slirp_begin(void *ctx)
 	return sandbox_thread(m->config->sandbox, SANDBOX_SLIRP);
 }
 
+static int nbd_begin(void *ctx)
+{
+	struct machine *m = ctx;
+
+	return sandbox_thread(m->config->sandbox, SANDBOX_NBD);
+}
+
 static int gate_wait_all(struct gate *g, unsigned threads)
 {
 	int err;
@@ -182,6 +189,20 @@ static void guest_end(void *ctx, enum vm_end why, u64 value)
 	m->end = why;
 	m->end_value = value;
 	m->guest_ended = true;
+	loop_stop(&m->control); /* publishes the above */
+}
+
+/* On the I/O thread whose request it was; the first one counts. */
+static void io_failed(void *ctx, struct disk *disk, const struct disk_op *op, int err)
+{
+	struct machine *m = ctx;
+
+	if (atomic_exchange(&m->io_failed, true))
+		return;
+	snprintf(m->io_error, sizeof(m->io_error),
+		 "disk %.256s: %s at byte %llu: %s; the guest was stopped before it heard of it",
+		 disk->name, disk_op_name(op->kind), (unsigned long long)op->offset,
+		 strerror(-err));
 	loop_stop(&m->control); /* publishes the above */
 }
 
@@ -332,6 +353,20 @@ static int add_extra(struct machine *m)
 	return extra ? extra->add(extra->ctx, &on) : 0;
 }
 
+static int launch_disks(struct machine *m)
+{
+	for (unsigned i = 0; i < m->files->disk_count; i++) {
+		int err = disk_launch(m->files->disk[i], nbd_begin, m);
+
+		if (err)
+			return machine_fail(m, err, "--disk: cannot start its thread: %s",
+					    strerror(-err));
+		if (m->config->io_error_stops)
+			disk_on_error(m->files->disk[i], io_failed, m);
+	}
+	return 0;
+}
+
 static int create_bus(struct machine *m)
 {
 	struct vmbus_config bus = { .mem = &m->vm.mem,
@@ -453,6 +488,7 @@ void machine_run(const struct config *config, const struct machine_files *files,
 	      add_nics(m) ?:
 	      host(sandbox_all(m)) ?:
 	      host(launch_nics(m)) ?:
+	      host(launch_disks(m)) ?:
 	      host(start_io_threads(m)) ?:
 	      host(create_bus(m)) ?:
 	      host(create_vcpus(m)) ?:

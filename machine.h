@@ -58,6 +58,12 @@ struct outcome_channel {
 
 #define OUTCOME_CHANNELS_MAX 64u
 
+/* What a disk has done, and which it was. */
+struct outcome_disk {
+	char name[128]; /* cut where it is longer */
+	struct disk_counters counters;
+};
+
 /* Written by the machine's process, read by the supervisor, in memory both share. */
 struct outcome {
 	enum outcome_reason reason;
@@ -70,6 +76,8 @@ struct outcome {
 	char hyperv[8]; /* the back end's name */
 	struct outcome_channel channel[OUTCOME_CHANNELS_MAX]; /* the first ones, by relid */
 	unsigned channel_count;
+	struct outcome_disk disk[CONFIG_DISKS_MAX];
+	unsigned disk_count;
 };
 
 struct machine_files {

@@ -8,6 +8,7 @@
 #define MACHINE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/io_thread.h"
 #include "cli/terminal.h"
@@ -70,6 +71,8 @@ struct machine {
 	enum vm_end end;
 	u64 end_value;
 	bool guest_ended;
+	_Atomic bool io_failed; /* --on-io-error stop */
+	char io_error[512]; /* then */
 	int stop_signal; /* the user's or the supervisor's wish */
 };
 

@@ -146,6 +146,44 @@ static void tell_channels(struct machine *m)
 	free(list);
 }
 
+/* Below how many microseconds half of the requests took. */
+static u64 half_within_us(const struct disk_counts *c)
+{
+	u64 sum = 0;
+	unsigned i = 0;
+
+	while (i < DISK_LATENCIES - 1 && 2 * (sum += c->latency[i]) < c->ops)
+		i++;
+	return 1ull << i;
+}
+
+static void tell_disk(struct outcome_disk *o, const struct disk *disk)
+{
+	snprintf(o->name, sizeof(o->name), "%s", disk->name ? disk->name : "");
+	disk_counters(disk, &o->counters);
+	for (unsigned k = 0; k < DISK_OP_KINDS; k++) {
+		const struct disk_counts *c = &o->counters.kind[k];
+
+		if (c->ops)
+			log_info("disk %s: %s: %llu (%llu bytes, %llu errors), half of them within "
+				 "%llu us",
+				 o->name, disk_op_name((enum disk_op_kind)k),
+				 (unsigned long long)c->ops, (unsigned long long)c->bytes,
+				 (unsigned long long)c->errors,
+				 (unsigned long long)half_within_us(c));
+	}
+	if (o->counters.throttled)
+		log_info("disk %s: %llu requests waited for its limit", o->name,
+			 (unsigned long long)o->counters.throttled);
+}
+
+static void tell_disks(struct machine *m)
+{
+	for (unsigned i = 0; i < m->files->disk_count; i++)
+		tell_disk(&m->outcome->disk[i], m->files->disk[i]);
+	m->outcome->disk_count = m->files->disk_count;
+}
+
 void machine_tell_outcome(struct machine *m)
 {
 	struct vmbus_status bus = { 0 };
@@ -154,12 +192,15 @@ void machine_tell_outcome(struct machine *m)
 		vmbus_status(m->bus, &bus);
 		tell_channels(m);
 	}
+	tell_disks(m);
 	m->outcome->vmbus_contacted = bus.contacted;
 	m->outcome->vmbus_version = bus.version;
 	if (trace_lost())
 		log_warn("--trace: the last %llu lines were lost: nobody took them in time",
 			 (unsigned long long)trace_lost());
-	if (m->guest_ended)
+	if (m->io_failed)
+		machine_tell(m->outcome, OUTCOME_HOST, 1, "%s", m->io_error);
+	else if (m->guest_ended)
 		tell_end(m);
 	else if (m->keys.quit)
 		machine_tell(m->outcome, OUTCOME_SIGNAL, 128 + SIGINT, "%s", "");

@@ -211,6 +211,16 @@ static int set_on_reboot(struct config_parse *p, void *field)
 	return 0;
 }
 
+static int set_on_io_error(struct config_parse *p, void *field)
+{
+	static const char *const words[] = { "report", "stop", NULL };
+	int i = choose(p, words, "report or stop");
+
+	if (i >= 0)
+		*(bool *)field = i == 1;
+	return MIN(i, 0);
+}
+
 static int set_timeout(struct config_parse *p, void *field)
 {
 	u64 n;
@@ -328,6 +338,7 @@ static const struct option options[] = {
 	{ "sandbox", 0, false, set_sandbox, FIELD(sandbox) },
 	{ "timeout", 0, false, set_timeout, FIELD(timeout_s) },
 	{ "on-reboot", 0, false, set_on_reboot, FIELD(reboot_exits) },
+	{ "on-io-error", 0, false, set_on_io_error, FIELD(io_error_stops) },
 	{ "io", 0, false, set_io_threads, FIELD(io_threads) },
 	{ "result", 0, false, set_path, FIELD(result) },
 	{ "trace", 0, false, set_trace, 0 },

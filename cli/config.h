@@ -37,6 +37,7 @@ struct config {
 	enum sandbox_mode sandbox;
 	unsigned timeout_s; /* 0: none */
 	bool reboot_exits;
+	bool io_error_stops; /* a disk's failure ends the guest, which does not hear of it */
 	unsigned io_threads; /* 1; at most CONFIG_IO_THREADS_MAX */
 	const char *result; /* NULL: none */
 	const char *trace; /* the list of events, up to its end or a colon; NULL: none */

@@ -116,6 +116,55 @@ static struct json_object *new_channels(const struct result *r)
 	return list;
 }
 
+static struct json_object *new_latency(const struct disk_counts *c)
+{
+	struct json_object *list = json_object_new_array();
+	unsigned n = DISK_LATENCIES;
+
+	while (n && !c->latency[n - 1])
+		n--;
+	for (unsigned i = 0; list && i < n; i++)
+		json_object_array_add(list, json_object_new_uint64(c->latency[i]));
+	return list;
+}
+
+static struct json_object *new_counts(const struct disk_counts *c)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return NULL;
+	json_object_object_add(o, "ops", json_object_new_uint64(c->ops));
+	json_object_object_add(o, "bytes", json_object_new_uint64(c->bytes));
+	json_object_object_add(o, "errors", json_object_new_uint64(c->errors));
+	json_object_object_add(o, "latency", new_latency(c));
+	return o;
+}
+
+static struct json_object *new_disk(const struct outcome_disk *disk)
+{
+	const struct disk_counters *c = &disk->counters;
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return NULL;
+	json_object_object_add(o, "name", new_text(disk->name));
+	json_object_object_add(o, "throttled", json_object_new_uint64(c->throttled));
+	for (unsigned k = 0; k < DISK_OP_KINDS; k++)
+		json_object_object_add(o, disk_op_name((enum disk_op_kind)k),
+				       new_counts(&c->kind[k]));
+	return o;
+}
+
+static struct json_object *new_disks(const struct result *r)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; list && i < r->disk_count; i++)
+		json_object_array_add(list, new_disk(&r->disk[i]));
+	return list;
+}
+
 static struct json_object *new_object(const struct result *r)
 {
 	struct json_object *o = json_object_new_object();
@@ -129,6 +178,7 @@ static struct json_object *new_object(const struct result *r)
 	json_object_object_add(o, "hyperv", r->hyperv && *r->hyperv ? new_text(r->hyperv) : NULL);
 	json_object_object_add(o, "vmbus", new_version(r->vmbus_version));
 	json_object_object_add(o, "channels", new_channels(r));
+	json_object_object_add(o, "disks", new_disks(r));
 	return o;
 }
 

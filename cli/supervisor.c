@@ -116,6 +116,9 @@ static void outcome_check(struct outcome *o)
 	o->channel_count = MIN(o->channel_count, OUTCOME_CHANNELS_MAX);
 	for (unsigned i = 0; i < o->channel_count; i++)
 		o->channel[i].device[sizeof(o->channel[i].device) - 1] = '\0';
+	o->disk_count = MIN(o->disk_count, CONFIG_DISKS_MAX);
+	for (unsigned i = 0; i < o->disk_count; i++)
+		o->disk[i].name[sizeof(o->disk[i].name) - 1] = '\0';
 }
 
 /* Whether the machine's word is the last one: no guest is started again for who wants it ended. */
@@ -193,7 +196,9 @@ static int report(const struct config *config, const struct outcome *o)
 			    .vmbus_version = o->vmbus_version,
 			    .hyperv = o->hyperv,
 			    .channel = o->channel,
-			    .channel_count = o->channel_count };
+			    .channel_count = o->channel_count,
+			    .disk = o->disk,
+			    .disk_count = o->disk_count };
 	int err;
 
 	if (o->text[0])

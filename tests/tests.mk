@@ -24,7 +24,7 @@ COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligne
 # Disk back ends and what they stand on.
 URING := base/uring.c base/uring_workers.c base/loop.c
 # (disk_open.c and what only it needs aside)
-DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c) $(URING) base/log.c
+DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c _limit.c _meter.c) $(URING) base/log.c
 
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
@@ -92,6 +92,7 @@ $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
 $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $(PARTITION)))
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
+$(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
 NETVSP := $(wildcard devices/netvsp*.c) devices/rndis.c \
@@ -125,7 +126,7 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
+THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
 	devices/storvsp_move_test vmbus/late_test
 
 # ---- Helpers of the stock-guest tests and benchmarks

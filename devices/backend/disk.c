@@ -16,6 +16,8 @@ int disk_check(const struct disk *disk, const struct disk_op *op)
 {
 	if (op->kind == DISK_FLUSH)
 		return 0;
+	if ((unsigned)op->kind >= DISK_OP_KINDS)
+		return -EINVAL;
 	if (disk->read_only && op->kind != DISK_READ)
 		return -EROFS;
 	if ((op->offset | op->len) % disk->logical_block || op->offset > disk->size ||

@@ -20,7 +20,14 @@
 #include "base/types.h"
 #include "base/uring.h"
 
-enum disk_op_kind { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES };
+enum disk_op_kind {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_DISCARD,
+	DISK_WRITE_ZEROES,
+	DISK_OP_KINDS
+};
 
 struct disk_op {
 	enum disk_op_kind kind;
@@ -31,6 +38,7 @@ struct disk_op {
 	struct iovec *iov; /* kept by the caller until done(); the back end may advance it */
 	unsigned iov_count;
 	struct uring *uring; /* the submitting loop's */
+	u16 flow; /* which of the user's queues it is from: a limit is fair between them */
 	/* err: 0, the whole length was carried out; or -errno. */
 	void (*done)(struct disk_op *op, int err);
 	/* The back end's. kind, offset and len are at done() what they were at first. */
@@ -40,7 +48,13 @@ struct disk_op {
 	struct iovec piece; /* of WRITE_ZEROES written out, or what goes through a bounce buffer */
 	unsigned buffer; /* its number and 1; 0: none */
 	unsigned retries; /* left */
-	/* What a disk that stands on another one keeps of a request it passes down. */
+	/* What disks that stand on others keep of a request they pass down. */
+	struct {
+		struct disk *disk;
+		void (*done)(struct disk_op *op, int err);
+		u64 begun_ns;
+	} meter;
+	struct disk_op *limit_next;
 	struct {
 		void *disk;
 		enum disk_op_kind kind;
@@ -196,6 +210,50 @@ int disk_probe(int fd, const char *path, enum disk_format *format, char *error, 
  * sentence in error.
  */
 int disk_ephemeral_open(struct disk **disk, struct disk *base, char *error, size_t error_size);
+
+/*
+ * Lets at most iops requests and bps bytes a second through to base (disk_limit.c); 0: any number.
+ * burst_ms: how much of them may be saved up. FLUSH is let through always. base becomes part of *disk
+ * where 0 is returned. 0 or -ENOMEM.
+ */
+int disk_limit_open(struct disk **disk, struct disk *base, u64 iops, u64 bps, u32 burst_ms);
+
+/* What a disk has done. Latency: [0] less than 1 us, [n] 2^(n-1) to 2^n us, the last all above. */
+#define DISK_LATENCIES 24
+struct disk_counts {
+	u64 ops, bytes, errors; /* ops: all that ended */
+	u64 latency[DISK_LATENCIES];
+};
+struct disk_counters {
+	struct disk_counts kind[DISK_OP_KINDS];
+	u64 throttled; /* requests that waited for a limit */
+};
+
+/* "read", "write", "flush", "discard", "write_zeroes". */
+static inline const char *disk_op_name(enum disk_op_kind kind)
+{
+	static const char *const names[DISK_OP_KINDS] = { "read", "write", "flush", "discard",
+							  "write_zeroes" };
+
+	return names[kind];
+}
+
+/*
+ * Counts what is asked of base (disk_meter.c). base becomes part of *disk where 0 is returned.
+ * 0 or -ENOMEM.
+ */
+int disk_meter_open(struct disk **disk, struct disk *base);
+
+/* Reads the counters of a disk that has them; zeroes where not. Any thread. */
+void disk_counters(const struct disk *disk, struct disk_counters *counters);
+
+/*
+ * From now on a request to a disk_meter that the host failed to carry out is not ended but kept for
+ * good, and failed(ctx, disk, op, err) called instead, on the loop. Before the loops run.
+ */
+void disk_on_error(struct disk *disk,
+		   void (*failed)(void *ctx, struct disk *disk, const struct disk_op *op, int err),
+		   void *ctx);
 
 /* size bytes of memory, zeroed (disk_mem.c): tests and benchmarks. NULL without memory. */
 struct disk *disk_mem_open(u64 size, u32 logical_block);

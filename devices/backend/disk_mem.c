@@ -41,6 +41,7 @@ static void mem_submit(struct disk *disk, struct disk_op *op)
 			memset(m->bytes + op->offset, 0, op->len);
 			break;
 		case DISK_FLUSH:
+		case DISK_OP_KINDS:
 			break;
 		}
 	}

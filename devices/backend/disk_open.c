@@ -41,9 +41,26 @@ static int open_base(struct disk **disk, const struct disk_config *config, char 
 	return err ? err : disk_raw_open(disk, config, error, size);
 }
 
+/* Puts on *disk what config asks for, the last one on top. */
+static int put_on_top(struct disk **disk, const struct disk_config *config, char *error,
+		      size_t size)
+{
+	u32 burst = config->burst_ms ? config->burst_ms : DISK_BURST_MS;
+	int err = 0;
+
+	if (config->ephemeral)
+		err = disk_ephemeral_open(disk, *disk, error, size);
+	if (!err && (config->iops || config->bps))
+		err = disk_limit_open(disk, *disk, config->iops, config->bps, burst);
+	if (!err)
+		err = disk_meter_open(disk, *disk);
+	if (err == -ENOMEM)
+		snprintf(error, size, "out of memory");
+	return err;
+}
+
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size)
 {
-	struct disk *top;
 	int err = open_base(disk, config, error, error_size);
 
 	if (err)
@@ -52,12 +69,8 @@ int disk_open(struct disk **disk, const struct disk_config *config, char *error,
 		log_warn("disk %s: cache=unsafe: what the guest flushes is not flushed; a crash of "
 			 "this host may destroy the image",
 			 config->path);
-	if (!config->ephemeral)
-		return 0;
-	err = disk_ephemeral_open(&top, *disk, error, error_size);
+	err = put_on_top(disk, config, error, error_size);
 	if (err)
 		(*disk)->ops->close(*disk);
-	else
-		*disk = top;
 	return err;
 }

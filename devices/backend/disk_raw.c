@@ -255,6 +255,7 @@ static void raw_io_done(struct uring_op *io, int res)
 		zeroes_done(op, res);
 		break;
 	case DISK_FLUSH:
+	case DISK_OP_KINDS:
 		op->done(op, res);
 		break;
 	}
@@ -291,6 +292,8 @@ static void raw_submit(struct disk *disk, struct disk_op *op)
 		break;
 	case DISK_WRITE_ZEROES:
 		raw_fallocate(op, op->unmap && disk->can_discard ? PUNCH : ZERO);
+		break;
+	case DISK_OP_KINDS:
 		break;
 	}
 }

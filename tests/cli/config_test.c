@@ -227,6 +227,10 @@ static void command(void **state)
 	assert_string_equal(l.c.kernel, "k");
 	assert_int_equal(l.c.console, CONSOLE_NONE);
 	assert_true(l.c.reboot_exits);
+	parse_good(&l, "-k k --on-io-error stop --on-io-error=report");
+	assert_false(l.c.io_error_stops);
+	parse_good(&l, "-k k --on-io-error stop");
+	assert_true(l.c.io_error_stops);
 	parse_good(&l, "-k k --console file:c --on-reboot restart -- true");
 	assert_int_equal(l.c.console, CONSOLE_FILE);
 	assert_false(l.c.reboot_exits);
@@ -460,6 +464,7 @@ static void bad_devices(void **state)
 		{ "-k k -d a,", "'' is none of ro" },
 		{ "-k k -d a,b.img", "'b.img' is none of ro, ephemeral, format=, cache=" },
 		{ "-k k -d a,b.img", "a comma in a file name is written twice (,,)" },
+		{ "-k k --on-io-error ignore", "report or stop" },
 		{ "-k k -d a,ro=on", "'ro=on' is none of" },
 		{ "-k k -d a,ro,ephemeral", "exclude each other" },
 		{ "-k k -d a,format=qed", "format=qed is none of auto, raw, qcow2, vhdx" },

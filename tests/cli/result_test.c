@@ -58,6 +58,14 @@ static void all_keys(void **state)
 		{ .device = "storvsp", .relid = 1, .packets_in = 1ull << 60, .throttled = 2 },
 		{ .device = "netvsp", .relid = 3, .sub_index = 1 },
 	};
+	static const struct outcome_disk disk[1] = {
+		{ .name = "a.img",
+		  .counters = { .throttled = 5,
+				.kind[DISK_READ] = { .ops = 3,
+						     .bytes = 1536,
+						     .errors = 1,
+						     .latency = { 1, 0, 2 } } } },
+	};
 	struct scratch *s = *state;
 	struct result r = { .reason = OUTCOME_COMMAND,
 			    .status = 7,
@@ -65,13 +73,15 @@ static void all_keys(void **state)
 			    .vmbus_version = 0x00050003,
 			    .hyperv = "kernel",
 			    .channel = channel,
-			    .channel_count = 2 };
-	struct json_object *o, *list;
+			    .channel_count = 2,
+			    .disk = disk,
+			    .disk_count = 1 };
+	struct json_object *o, *list, *reads;
 
 	assert_int_equal(result_write(s->path, &r), 0);
 	o = json_object_from_file(s->path);
 	assert_non_null(o);
-	assert_int_equal(json_object_object_length(o), 7);
+	assert_int_equal(json_object_object_length(o), 8);
 	assert_string_equal(text_of(o, "candela"), CANDELA_VERSION);
 	assert_string_equal(text_of(o, "reason"), "command");
 	assert_string_equal(text_of(o, "status"), "7");
@@ -85,6 +95,14 @@ static void all_keys(void **state)
 	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "throttled"), "2");
 	assert_string_equal(text_of(json_object_array_get_idx(list, 1), "device"), "netvsp");
 	assert_string_equal(text_of(json_object_array_get_idx(list, 1), "sub"), "1");
+	assert_true(json_object_object_get_ex(o, "disks", &list));
+	assert_int_equal(json_object_array_length(list), 1);
+	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "name"), "a.img");
+	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "throttled"), "5");
+	assert_true(json_object_object_get_ex(json_object_array_get_idx(list, 0), "read", &reads));
+	assert_string_equal(text_of(reads, "bytes"), "1536");
+	assert_string_equal(text_of(reads, "errors"), "1");
+	assert_string_equal(text_of(reads, "latency"), "[ 1, 0, 2 ]");
 	json_object_put(o);
 }
 
@@ -101,6 +119,7 @@ static void nothing_known(void **state)
 	assert_null(text_of(o, "hyperv"));
 	assert_null(text_of(o, "vmbus"));
 	assert_string_equal(text_of(o, "channels"), "[ ]");
+	assert_string_equal(text_of(o, "disks"), "[ ]");
 	json_object_put(o);
 }
 

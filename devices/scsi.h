@@ -59,9 +59,9 @@ struct scsi_target {
 };
 
 /*
- * Puts a disk at a LUN, or a DVD drive with disk in it (NULL: empty; blocks are of 2048 bytes,
- * whatever the disk's are, and read-only). The disk is the target's now. 0; -EINVAL: no such LUN;
- * -EEXIST: something is there; -EBUSY: requests for what was there last are still under way;
+ * Puts a disk at a LUN, or a DVD drive with disk in it (NULL: empty; the guest sees blocks of 2048
+ * bytes, the disk's are at most as large, and never writes). The disk is the target's where 0 is
+ * returned. 0; -EINVAL: no such LUN, or not such a disk; -EEXIST: something is there; -EBUSY: requests for what was there last are still under way;
  * -ENOMEM. Other units are told nothing: see scsi_target_attention().
  */
 int scsi_target_attach(struct scsi_target *target, unsigned lun, enum scsi_type type,
@@ -86,8 +86,9 @@ struct scsi_unit *scsi_target_unit(const struct scsi_target *target, unsigned lu
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_asc asc);
 
 /*
- * A LUN reset: mode parameters as they were at first, no RESERVE, no PREVENT; persistent reservations
- * stay. Requests under way end as they would have. A unit attention follows.
+ * A LUN reset: sense format as it was at first, no RESERVE, no PREVENT. Persistent reservations stay,
+ * and so does a write cache that was turned off: who turned it off may not look again. Requests under
+ * way end as they would have. A unit attention follows.
  */
 void scsi_unit_reset(struct scsi_unit *unit);
 

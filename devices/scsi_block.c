@@ -132,10 +132,3 @@ void scsi_synchronize_cache(struct scsi_command *c)
 	if (scsi_range(c, lba, blocks))
 		c->run = scsi_run_flush;
 }
-
-/* Stopping means that everything is on the medium. */
-void scsi_start_stop(struct scsi_command *c)
-{
-	if (!(c->cdb[4] & 0x01))
-		c->run = scsi_run_flush;
-}

@@ -55,6 +55,22 @@ static void decode_nothing(struct scsi_command *c)
 #define F4 F2, F2
 #define F8 F4, F4
 
+#define PR_IN(action)                                                                              \
+	{                                                                                          \
+		SCSI_PERSISTENT_RESERVE_IN, action, DISK, SCSI_OTHERS, scsi_persistent_reserve_in, \
+		{                                                                                  \
+			0x5e, 0x1f, 0, 0, 0, 0, 0, F2                                              \
+		}                                                                                  \
+	}
+#define PR_OUT(action)                                                  \
+	{                                                               \
+		SCSI_PERSISTENT_RESERVE_OUT, action, DISK, SCSI_OTHERS, \
+			scsi_persistent_reserve_out,                    \
+		{                                                       \
+			0x5f, 0x1f, 0xff, 0, 0, F4                      \
+		}                                                       \
+	}
+
 /* clang-format off */
 /* Looked up from the top: what guests use most comes first. */
 static const struct scsi_row rows[] = {
@@ -84,7 +100,7 @@ static const struct scsi_row rows[] = {
 	  { 0x1a, 0x08, F2, 0xff } },
 	{ SCSI_START_STOP_UNIT, NONE, BOTH, SCSI_OTHERS, scsi_start_stop,
 	  { 0x1b, 0x01, 0, 0, 0x03 } },
-	{ SCSI_PREVENT_ALLOW, NONE, BOTH, SCSI_OTHERS, decode_nothing,
+	{ SCSI_PREVENT_ALLOW, NONE, BOTH, SCSI_OTHERS, scsi_prevent_allow,
 	  { 0x1e, 0, 0, 0, 0x01 } },
 	{ SCSI_READ_CAPACITY_10, NONE, BOTH | MEDIUM, SCSI_OTHERS, scsi_read_capacity_10,
 	  { 0x25, 0 } },
@@ -118,8 +134,53 @@ static const struct scsi_row rows[] = {
 	  { 0xae, 0xfe, F4, F4 } },
 	{ SCSI_VERIFY_12, NONE, DISK, SCSI_READS, scsi_verify,
 	  { 0xaf, 0xf6, F4, F4 } },
+	{ SCSI_MODE_SELECT_6, NONE, BOTH, SCSI_WRITES, scsi_mode_select,
+	  { 0x15, 0x11, 0, 0, 0xff } },
+	{ SCSI_MODE_SELECT_10, NONE, BOTH, SCSI_WRITES, scsi_mode_select,
+	  { 0x55, 0x11, 0, 0, 0, 0, 0, F2 } },
+	{ SCSI_LOG_SENSE, NONE, DISK, SCSI_OTHERS, scsi_log_sense,
+	  { 0x4d, 0, 0xff, 0xff, 0, F2, F2 } },
+	{ SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS, DISK, SCSI_READS,
+	  scsi_get_lba_status,
+	  { 0x9e, 0x1f, F8, F4 } },
+	{ SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPCODES, BOTH, SCSI_OTHERS,
+	  scsi_report_opcodes,
+	  { 0xa3, 0x1f, 0x87, 0xff, F2, F4 } },
+
+	{ SCSI_RESERVE_6, NONE, DISK, SCSI_OTHERS, scsi_reserve, { 0x16, 0x1f } },
+	{ SCSI_RELEASE_6, NONE, DISK, SCSI_ALWAYS, scsi_release, { 0x17, 0x1f } },
+	{ SCSI_RESERVE_10, NONE, DISK, SCSI_OTHERS, scsi_reserve, { 0x56, 0x1f } },
+	{ SCSI_RELEASE_10, NONE, DISK, SCSI_ALWAYS, scsi_release, { 0x57, 0x1f } },
+	PR_IN(SCSI_PR_READ_KEYS),
+	PR_IN(SCSI_PR_READ_RESERVATION),
+	PR_IN(SCSI_PR_REPORT_CAPABILITIES),
+	PR_IN(SCSI_PR_READ_FULL_STATUS),
+	PR_OUT(SCSI_PR_REGISTER),
+	PR_OUT(SCSI_PR_RESERVE),
+	PR_OUT(SCSI_PR_RELEASE),
+	PR_OUT(SCSI_PR_CLEAR),
+	PR_OUT(SCSI_PR_PREEMPT),
+	PR_OUT(SCSI_PR_PREEMPT_AND_ABORT),
+	PR_OUT(SCSI_PR_REGISTER_AND_IGNORE),
+
+	{ SCSI_READ_TOC, NONE, DVD | MEDIUM, SCSI_READS, scsi_read_toc,
+	  { 0x43, 0x02, 0x0f, 0, 0, 0, 0xff, F2, 0xc0 } },
+	{ SCSI_GET_CONFIGURATION, NONE, DVD | SCSI_UNATTENDED, SCSI_ALWAYS, scsi_get_configuration,
+	  { 0x46, 0x03, F2, 0, 0, 0, F2 } },
+	{ SCSI_GET_EVENT_STATUS, NONE, DVD | SCSI_UNATTENDED, SCSI_ALWAYS, scsi_get_event_status,
+	  { 0x4a, 0x01, 0, 0, 0xff, 0, 0, F2 } },
+	{ SCSI_READ_DISC_INFORMATION, NONE, DVD | MEDIUM, SCSI_READS, scsi_read_disc_information,
+	  { 0x51, 0x07, 0, 0, 0, 0, 0, F2 } },
+	{ SCSI_READ_TRACK_INFORMATION, NONE, DVD | MEDIUM, SCSI_READS, scsi_read_track_information,
+	  { 0x52, 0x03, F4, 0, F2 } },
+	{ SCSI_READ_DVD_STRUCTURE, NONE, DVD | MEDIUM, SCSI_READS, scsi_read_dvd_structure,
+	  { 0xad, 0, 0, 0, 0, 0, 0xff, 0xff, F2 } },
+	{ SCSI_MECHANISM_STATUS, NONE, DVD, SCSI_OTHERS, scsi_mechanism_status,
+	  { 0xbd, 0, 0, 0, 0, 0, 0, 0, F2 } },
 };
 /* clang-format on */
+
+static_assert(4 + 20 * ARRAY_SIZE(rows) <= SCSI_DATA_MAX, "REPORT SUPPORTED OPERATION CODES");
 
 const struct scsi_row *scsi_rows(unsigned *count)
 {
@@ -194,7 +255,7 @@ static bool medium_pass(struct scsi_command *c, u8 flags)
 
 static bool row_fits(const struct scsi_command *c, const struct scsi_row *row)
 {
-	return row && (row->flags & (c->medium->type == SCSI_DVD ? SCSI_ON_DVD : SCSI_ON_DISK));
+	return row && (row->flags & scsi_row_flag_of(c));
 }
 
 static void decode_present(struct scsi_command *c, const struct scsi_row *row, bool known)
@@ -218,6 +279,7 @@ void scsi_decode(struct scsi_command *c, const struct scsi_request *r)
 	c->unit = r->unit;
 	c->medium = r->medium;
 	c->cdb = r->cdb;
+	c->lun = r->lun;
 	c->nexus = r->nexus;
 	row = scsi_row_find(c->cdb[0], c->cdb[1], &known);
 	if (c->unit)

@@ -54,6 +54,7 @@ enum scsi_attention {
 enum scsi_conflict { SCSI_CONFLICT_NONE, SCSI_NO_WRITES, SCSI_NO_READS, SCSI_NO_OTHERS };
 enum scsi_access { SCSI_WRITES = 1, SCSI_READS, SCSI_OTHERS, SCSI_ALWAYS };
 #define SCSI_CONFLICT_SHIFT 30
+#define SCSI_CONFLICT_MASK (3u << SCSI_CONFLICT_SHIFT)
 
 /* Bits of a unit's flags. */
 enum scsi_unit_flag {
@@ -110,6 +111,12 @@ u16 scsi_attention_asc(enum scsi_attention ua);
 /* The pending attention of the highest priority, which is none from now on; SCSI_UA_COUNT: none. */
 enum scsi_attention scsi_unit_attention_take(struct scsi_unit *unit, u8 nexus);
 
+/* scsi_reserve.c; under the lock. */
+bool scsi_reservation_held(const struct scsi_reservations *pr, unsigned nexus);
+bool scsi_reserved_for_all(const struct scsi_reservations *pr);
+/* Ends a RESERVE, whoever has it. Takes the lock. */
+void scsi_reservations_reset(struct scsi_unit *unit);
+
 static inline bool scsi_unit_flag(struct scsi_unit *unit, enum scsi_unit_flag flag)
 {
 	return atomic_load_explicit(&unit->flags, memory_order_relaxed) & flag;
@@ -128,7 +135,7 @@ struct scsi_command {
 	struct scsi_unit *unit; /* NULL: nothing there; then nothing else is looked at */
 	struct scsi_medium *medium; /* held */
 	const u8 *cdb;
-	u8 nexus;
+	u8 lun, nexus;
 
 	/* What it means, as far as decoded. */
 	enum scsi_status status;
@@ -154,6 +161,12 @@ enum scsi_row_flag {
 	SCSI_ON_DISK = 1 << 4,
 	SCSI_ON_DVD = 1 << 5,
 };
+
+/* SCSI_ON_DISK or SCSI_ON_DVD: what c's unit is. */
+static inline u8 scsi_row_flag_of(const struct scsi_command *c)
+{
+	return c->medium->type == SCSI_DVD ? SCSI_ON_DVD : SCSI_ON_DISK;
+}
 
 #define SCSI_NO_ACTION 0xff
 
@@ -198,15 +211,35 @@ void scsi_compare_and_write(struct scsi_command *c);
 void scsi_synchronize_cache(struct scsi_command *c);
 void scsi_unmap(struct scsi_command *c);
 void scsi_write_same(struct scsi_command *c);
-void scsi_start_stop(struct scsi_command *c);
 
-/* Commands that answer with data (scsi_inquiry.c, scsi_params.c, scsi_mode.c). */
+/* What is known of the unit (scsi_inquiry.c, scsi_params.c, scsi_mode.c, scsi_log.c). */
 void scsi_inquiry(struct scsi_command *c);
 void scsi_report_luns(struct scsi_command *c);
 void scsi_request_sense(struct scsi_command *c);
 void scsi_read_capacity_10(struct scsi_command *c);
 void scsi_read_capacity_16(struct scsi_command *c);
+void scsi_get_lba_status(struct scsi_command *c);
+void scsi_report_opcodes(struct scsi_command *c);
 void scsi_mode_sense(struct scsi_command *c);
+void scsi_mode_select(struct scsi_command *c);
+void scsi_log_sense(struct scsi_command *c);
+
+/* Reservations (scsi_reserve.c, scsi_reserve_in.c). */
+void scsi_reserve(struct scsi_command *c);
+void scsi_release(struct scsi_command *c);
+void scsi_persistent_reserve_in(struct scsi_command *c);
+void scsi_persistent_reserve_out(struct scsi_command *c);
+
+/* Removable media (scsi_mmc.c); START STOP UNIT also of disks. */
+void scsi_start_stop(struct scsi_command *c);
+void scsi_prevent_allow(struct scsi_command *c);
+void scsi_read_toc(struct scsi_command *c);
+void scsi_get_configuration(struct scsi_command *c);
+void scsi_get_event_status(struct scsi_command *c);
+void scsi_read_disc_information(struct scsi_command *c);
+void scsi_read_track_information(struct scsi_command *c);
+void scsi_read_dvd_structure(struct scsi_command *c);
+void scsi_mechanism_status(struct scsi_command *c);
 
 /* ---- Requests (scsi_execute.c) --------------------------------------------------------------- */
 

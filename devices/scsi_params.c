@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The other commands that answer with data from what is known of the unit: READ CAPACITY
- * (SBC-3 5.15, 5.16), MODE SENSE (SPC-4 6.13, SBC-3 6.5), REPORT LUNS (SPC-4 6.33), REQUEST SENSE
- * (SPC-4 6.39).
+ * (SBC-3 5.15, 5.16), GET LBA STATUS (SBC-3 5.4), REPORT LUNS (SPC-4 6.33), REQUEST SENSE (SPC-4
+ * 6.39), REPORT SUPPORTED OPERATION CODES (SPC-4 6.35).
  */
 #include <string.h>
 
@@ -44,9 +44,17 @@ void scsi_request_sense(struct scsi_command *c)
 	scsi_data(c, scsi_sense_format(&sense, c->cdb[1] & 0x01, c->data), c->cdb[4]);
 }
 
+/* A medium smaller than a block seems to have one, which cannot be read. */
+static u64 last_block(struct scsi_command *c)
+{
+	u64 all = atomic_load(&c->medium->blocks);
+
+	return all ? all - 1 : 0;
+}
+
 void scsi_read_capacity_10(struct scsi_command *c)
 {
-	u64 last = atomic_load(&c->medium->blocks) - 1;
+	u64 last = last_block(c);
 
 	scsi_put32(c->data, (u32)MIN(last, (u64)UINT32_MAX));
 	scsi_put32(c->data + 4, c->medium->block);
@@ -56,10 +64,10 @@ void scsi_read_capacity_10(struct scsi_command *c)
 void scsi_read_capacity_16(struct scsi_command *c)
 {
 	const struct disk *disk = c->medium->disk;
-	u32 ratio = disk->physical_block / disk->logical_block;
+	u32 ratio = disk->physical_block / c->medium->block;
 
 	memset(c->data, 0, 32);
-	scsi_put64(c->data, atomic_load(&c->medium->blocks) - 1);
+	scsi_put64(c->data, last_block(c));
 	scsi_put32(c->data + 8, disk->logical_block);
 	c->data[13] = ratio ? (u8)(31 - __builtin_clz(ratio)) : 0;
 	if (disk->can_discard)
@@ -67,54 +75,92 @@ void scsi_read_capacity_16(struct scsi_command *c)
 	scsi_data(c, 32, scsi_get32(c->cdb + 10));
 }
 
-/* The write cache is the host's page cache, and on. Nothing can be changed. */
-static u32 mode_caching(u8 *p, bool changeable)
+/* Everything is mapped, or might be: the host is not asked. */
+void scsi_get_lba_status(struct scsi_command *c)
 {
-	p[0] = SCSI_MODE_CACHING;
-	p[1] = 0x12;
-	if (!changeable)
-		p[2] = 0x04; /* WCE */
-	return 2 + 0x12;
-}
+	u64 all = atomic_load(&c->medium->blocks), lba = scsi_get64(c->cdb + 2);
 
-static u32 mode_control(u8 *p, bool changeable)
-{
-	p[0] = SCSI_MODE_CONTROL;
-	p[1] = 0x0a;
-	if (!changeable)
-		p[3] = 0x10; /* commands may be reordered */
-	return 2 + 0x0a;
-}
-
-void scsi_mode_sense(struct scsi_command *c)
-{
-	const u8 *cdb = c->cdb;
-	bool ten = cdb[0] == SCSI_MODE_SENSE_10, changeable = cdb[2] >> 6 == 1;
-	u32 len = ten ? 8 : 4, alloc = ten ? scsi_get16(cdb + 7) : cdb[4];
-	u8 page = cdb[2] & 0x3f, device = (u8)(0x10 | (c->medium->disk->read_only ? 0x80 : 0));
-	bool all = page == SCSI_MODE_ALL;
-
-	if (cdb[2] >> 6 == 3) {
-		scsi_illegal(c, SCSI_ASC_SAVING_NOT_SUPPORTED);
+	if (lba >= all) {
+		scsi_illegal(c, SCSI_ASC_LBA_OUT_OF_RANGE);
 		return;
 	}
-	if ((!all && page != SCSI_MODE_CACHING && page != SCSI_MODE_CONTROL) ||
-	    (cdb[3] && !(all && cdb[3] == 0xff))) {
-		scsi_illegal(c, SCSI_ASC_INVALID_FIELD_IN_CDB);
-		return;
+	memset(c->data, 0, 24);
+	scsi_put32(c->data, 20);
+	scsi_put64(c->data + 8, lba);
+	scsi_put32(c->data + 16, (u32)MIN(all - lba, (u64)UINT32_MAX));
+	scsi_data(c, 24, scsi_get32(c->cdb + 10));
+}
+
+/* ---- REPORT SUPPORTED OPERATION CODES ---- */
+
+/* A timeouts descriptor that names none. */
+static u32 opcode_timeouts(u8 *p)
+{
+	memset(p, 0, 12);
+	p[1] = 10;
+	return 12;
+}
+
+static void opcodes_all(struct scsi_command *c, u32 alloc)
+{
+	bool timeouts = c->cdb[2] & 0x80;
+	const struct scsi_row *rows;
+	unsigned count;
+	u32 len = 4;
+
+	rows = scsi_rows(&count);
+	for (unsigned i = 0; i < count; i++) {
+		u8 *p = c->data + len;
+		bool action = rows[i].action != SCSI_NO_ACTION;
+
+		if (!(rows[i].flags & scsi_row_flag_of(c)))
+			continue;
+		memset(p, 0, 8);
+		p[0] = rows[i].opcode;
+		p[3] = action ? rows[i].action : 0;
+		p[5] = (u8)(action | timeouts << 1);
+		p[7] = (u8)scsi_cdb_size(rows[i].opcode);
+		len += 8 + (timeouts ? opcode_timeouts(p + 8) : 0);
 	}
-	memset(c->data, 0, 64);
-	if (all || page == SCSI_MODE_CACHING)
-		len += mode_caching(c->data + len, changeable);
-	if (all || page == SCSI_MODE_CONTROL)
-		len += mode_control(c->data + len, changeable);
-	/* The header: length of what follows, DPOFUA and write protection. No block descriptor. */
-	if (ten) {
-		scsi_put16(c->data, (u16)(len - 2));
-		c->data[3] = device;
-	} else {
-		c->data[0] = (u8)(len - 1);
-		c->data[2] = device;
-	}
+	scsi_put32(c->data, len - 4);
 	scsi_data(c, len, alloc);
+}
+
+/* How many bytes `usage` has depends on the command; none where it is not supported. */
+static void opcodes_one(struct scsi_command *c, u32 alloc)
+{
+	const struct scsi_row *row = scsi_row_find(c->cdb[3], c->cdb[5], &(bool){ false });
+	bool here = row && row->flags & scsi_row_flag_of(c), timeouts = c->cdb[2] & 0x80;
+	u32 size = here ? scsi_cdb_size(row->opcode) : 0, len = 4 + size;
+
+	c->data[0] = 0;
+	c->data[1] = (u8)((here ? 0x03 : 0x01) | (timeouts && here ? 0x80 : 0));
+	scsi_put16(c->data + 2, (u16)size);
+	if (here) {
+		memcpy(c->data + 4, row->usage, size);
+		c->data[4] = row->opcode;
+	}
+	if (timeouts && here)
+		len += opcode_timeouts(c->data + len);
+	scsi_data(c, len, alloc);
+}
+
+/*
+ * Reporting options: 0 all; 1 one without service actions; 2 one with; 3 one, whichever it is. Asking
+ * the wrong way is an error but for 3.
+ */
+void scsi_report_opcodes(struct scsi_command *c)
+{
+	u32 alloc = scsi_get32(c->cdb + 6);
+	u8 how = c->cdb[2] & 0x07;
+	bool known;
+	const struct scsi_row *row = scsi_row_find(c->cdb[3], c->cdb[5], &known);
+	bool actions = known || (row && row->action != SCSI_NO_ACTION);
+
+	if (!how)
+		opcodes_all(c, alloc);
+	else if (how > 3 || (how == 1 && actions) || (how == 2 && row && !actions))
+		scsi_bad_cdb(c);
+	else
+		opcodes_one(c, alloc);
 }

@@ -65,6 +65,17 @@ enum scsi_service_action {
 	SCSI_SA_READ_CAPACITY_16 = 0x10,
 	SCSI_SA_GET_LBA_STATUS = 0x12,
 	SCSI_SA_REPORT_SUPPORTED_OPCODES = 0x0c,
+	SCSI_PR_READ_KEYS = 0x00,
+	SCSI_PR_READ_RESERVATION = 0x01,
+	SCSI_PR_REPORT_CAPABILITIES = 0x02,
+	SCSI_PR_READ_FULL_STATUS = 0x03,
+	SCSI_PR_REGISTER = 0x00,
+	SCSI_PR_RESERVE = 0x01,
+	SCSI_PR_RELEASE = 0x02,
+	SCSI_PR_CLEAR = 0x03,
+	SCSI_PR_PREEMPT = 0x04,
+	SCSI_PR_PREEMPT_AND_ABORT = 0x05,
+	SCSI_PR_REGISTER_AND_IGNORE = 0x06,
 };
 
 #define SCSI_CDB_MAX 16
@@ -155,6 +166,7 @@ struct scsi_inquiry_data {
 };
 static_assert(sizeof(struct scsi_inquiry_data) == 96, "SPC-3 table 81");
 
+#define SCSI_PERIPHERAL_DVD 0x05
 /* Qualifier 3, type 0x1f: nothing can be attached here. */
 #define SCSI_PERIPHERAL_ABSENT 0x7f
 
@@ -183,8 +195,11 @@ struct scsi_unmap_descriptor {
 static_assert(sizeof(struct scsi_unmap_descriptor) == 16, "SBC-3 table 91");
 
 enum scsi_mode_page {
+	SCSI_MODE_RECOVERY = 0x01,
 	SCSI_MODE_CACHING = 0x08,
 	SCSI_MODE_CONTROL = 0x0a,
+	SCSI_MODE_EXCEPTIONS = 0x1c,
+	SCSI_MODE_CAPABILITIES = 0x2a,
 	SCSI_MODE_ALL = 0x3f,
 };
 

@@ -65,6 +65,18 @@ static bool unit_present(struct scsi_unit *unit)
 	return !(atomic_load(&medium_current(unit)->refs) & SCSI_RETIRED);
 }
 
+static bool disk_fits(enum scsi_type type, const struct disk *disk)
+{
+	switch (type) {
+	case SCSI_DISK:
+		return disk;
+	case SCSI_DVD:
+		return !disk || disk->logical_block <= SCSI_DVD_BLOCK;
+	default:
+		return false;
+	}
+}
+
 /* Fills the slot that is not current and makes it so. False: it is still held. */
 static bool medium_load(struct scsi_unit *unit, enum scsi_type type, struct disk *disk)
 {
@@ -208,7 +220,8 @@ void scsi_unit_event(struct scsi_unit *unit, enum scsi_media_event event)
 
 void scsi_unit_reset(struct scsi_unit *unit)
 {
-	atomic_fetch_and(&unit->flags, (u32)SCSI_TRAY_OPEN);
+	atomic_fetch_and(&unit->flags, (u32)(SCSI_TRAY_OPEN | SCSI_WRITE_THROUGH));
+	scsi_reservations_reset(unit);
 	scsi_unit_attend(unit, SCSI_UA_RESET, SCSI_NEXUSES);
 }
 
@@ -234,7 +247,7 @@ int scsi_unit_change(struct scsi_unit *unit, struct disk *disk)
 {
 	struct scsi_medium *old = medium_current(unit);
 
-	if (!unit_present(unit) || old->type != SCSI_DVD)
+	if (!unit_present(unit) || old->type != SCSI_DVD || !disk_fits(SCSI_DVD, disk))
 		return -EINVAL;
 	if (!medium_load(unit, SCSI_DVD, disk))
 		return -EBUSY;
@@ -271,7 +284,7 @@ int scsi_target_attach(struct scsi_target *target, unsigned lun, enum scsi_type 
 	struct scsi_unit *unit;
 	int err;
 
-	if (lun >= SCSI_LUNS || type == SCSI_NOTHING || (type == SCSI_DISK && !disk))
+	if (lun >= SCSI_LUNS || !disk_fits(type, disk))
 		return -EINVAL;
 	unit = atomic_load(&target->unit[lun]);
 	if (unit)

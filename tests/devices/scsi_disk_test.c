@@ -86,7 +86,7 @@ static void capacity_is_told(void **state)
 	assert_int_equal(scsi_get64(g->buf), BLOCKS - 1);
 	assert_int_equal(g->buf[13], 3);
 	assert_int_equal(g->buf[14], 0x80);
-	RUN(g, 32, SCSI_SERVICE_ACTION_IN_16, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32);
+	RUN(g, 32, SCSI_SERVICE_ACTION_IN_16, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32);
 	assert_sense(g, SCSI_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	assert_int_equal(scsi_unit_resize(scsi_target_unit(&g->target, 0), 3ull << 41), 0);
 	RUN(g, 0, SCSI_TEST_UNIT_READY, 0);
@@ -106,11 +106,11 @@ static void mode_pages(void **state)
 	assert_int_equal(g->buf[4], 8);
 	assert_int_equal(g->buf[6] & 4, 4);
 	RUN(g, 512, SCSI_MODE_SENSE_10, 0, SCSI_MODE_ALL, 0, 0, 0, 0, 2, 0, 0);
-	assert_good(g, 8 + 20 + 12);
-	assert_int_equal(scsi_get16(g->buf), 38);
+	assert_good(g, 8 + 12 + 20 + 12 + 12);
+	assert_int_equal(scsi_get16(g->buf), 62);
 	RUN(g, 192, SCSI_MODE_SENSE_6, 0, 0x40 | SCSI_MODE_CACHING, 0, 192, 0);
-	assert_int_equal(g->buf[6] & 4, 0);
-	RUN(g, 192, SCSI_MODE_SENSE_6, 0, 0x1c, 0, 192, 0);
+	assert_int_equal(g->buf[6] & 4, 4);
+	RUN(g, 192, SCSI_MODE_SENSE_6, 0, 0x1b, 0, 192, 0);
 	assert_sense(g, SCSI_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	RUN(g, 192, SCSI_MODE_SENSE_6, 0, 0xc8, 0, 192, 0);
 	assert_sense(g, SCSI_ILLEGAL_REQUEST, SCSI_ASC_SAVING_NOT_SUPPORTED);

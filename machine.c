@@ -373,7 +373,8 @@ static int create_bus(struct machine *m)
 				    .port = &m->port.port,
 				    .control = &m->control,
 				    .io = m->io_loop,
-				    .io_count = m->config->io_threads };
+				    .io_count = m->config->io_threads,
+				    .chaos = m->files->chaos };
 	int err;
 
 	port_synic_init(&m->port, m->hv, m->config->cpus);

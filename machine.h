@@ -84,6 +84,7 @@ struct machine_files {
 	int kernel_fd;
 	int initrd_fd; /* -1: none */
 	int cache_fd; /* -1: nowhere to keep unpacked kernels */
+	struct chaos *chaos; /* NULL: none */
 	struct disk *disk[CONFIG_DISKS_MAX];
 	unsigned disk_count;
 	int console_in, console_out, console_listen; /* -1: not there */

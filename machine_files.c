@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vmbus/chaos.h"
 
 static int open_input(const char *option, const char *path, char *error, size_t size)
 {
@@ -143,6 +144,31 @@ static int open_disks(struct machine_files *f, const struct config *c, char *err
 	return 0;
 }
 
+/* Which file it is comes with the error. */
+static int open_chaos(struct machine_files *f, const struct chaos_config *c, char *error,
+		      size_t size)
+{
+	const char *what = c->replay ? "replay=" : "log=";
+	int used = snprintf(error, size, "--chaos %s", what), err;
+
+	f->chaos = calloc(1, sizeof(*f->chaos));
+	if (!f->chaos) {
+		snprintf(error, size, "out of memory");
+		return -ENOMEM;
+	}
+	f->chaos->seed = c->seed;
+	f->chaos->rate = c->rate;
+	if (c->replay)
+		return chaos_replay(f->chaos, c->replay, error + used, size - (size_t)used)
+			       ? -EINVAL
+			       : 0;
+	err = c->log ? chaos_log(f->chaos, c->log) : 0;
+	if (!err)
+		return 0;
+	snprintf(error + used, size - (size_t)used, "%s: %s", c->log, strerror(-err));
+	return -EINVAL;
+}
+
 int machine_files_open(struct machine_files *f, const struct config *config, char *error,
 		       size_t error_size)
 {
@@ -164,6 +190,11 @@ int machine_files_open(struct machine_files *f, const struct config *config, cha
 			return f->initrd_fd;
 	}
 	f->cache_fd = open_cache();
+	if (config->chaos.on) {
+		err = open_chaos(f, &config->chaos, error, error_size);
+		if (err)
+			return err;
+	}
 	err = open_disks(f, config, error, error_size);
 	return err ? err : open_console(f, config, error, error_size);
 }
@@ -180,6 +211,10 @@ void machine_files_close(struct machine_files *f, const struct config *config)
 	for (unsigned i = 0; i < f->disk_count; i++)
 		f->disk[i]->ops->close(f->disk[i]);
 	f->disk_count = 0;
+	if (f->chaos)
+		chaos_fini(f->chaos);
+	free(f->chaos);
+	f->chaos = NULL;
 	if (f->console_listen >= 0)
 		unlink(config->console_path);
 	close_fd(&f->console_listen);

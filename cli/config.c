@@ -248,6 +248,12 @@ static int set_trace(struct config_parse *p, void *field)
 	return 0;
 }
 
+static int set_chaos(struct config_parse *p, void *field)
+{
+	(void)field;
+	return config_chaos(p);
+}
+
 static int set_port(struct config_parse *p, void *field)
 {
 	u64 n;
@@ -342,6 +348,7 @@ static const struct option options[] = {
 	{ "io", 0, false, set_io_threads, FIELD(io_threads) },
 	{ "result", 0, false, set_path, FIELD(result) },
 	{ "trace", 0, false, set_trace, 0 },
+	{ "chaos", 0, false, set_chaos, 0 },
 	{ "debug-exit", 0, false, set_port, FIELD(debug_exit_port) },
 	{ "synic-test-port", 0, false, set_port, FIELD(synic_test_port) },
 	{ "name", 0, false, set_name, FIELD(name) },

@@ -20,6 +20,14 @@ struct machine_extra;
 
 enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_UNIX };
 
+struct chaos_config {
+	bool on;
+	u64 seed;
+	u32 rate; /* of CHAOS_RATE_MAX */
+	const char *log; /* NULL: none */
+	const char *replay; /* NULL: by seed and rate */
+};
+
 struct config {
 	bool help; /* -h was given: print the help, ignore the rest */
 	const char *kernel;
@@ -42,6 +50,7 @@ struct config {
 	const char *result; /* NULL: none */
 	const char *trace; /* the list of events, up to its end or a colon; NULL: none */
 	const char *trace_file; /* NULL: stderr */
+	struct chaos_config chaos;
 	int debug_exit_port; /* -1: none */
 	int synic_test_port; /* -1: none */
 	const char *name; /* "candela" */

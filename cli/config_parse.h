@@ -40,4 +40,7 @@ char *config_item(char **list);
 int config_disk(struct config_parse *p);
 int config_net(struct config_parse *p);
 
+/* --chaos SEED[,RATE][,log=FILE] or replay=FILE. The same. */
+int config_chaos(struct config_parse *p);
+
 #endif

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "vmbus/chaos.h"
 
 /* The main loop writes to the line, and must not wait there for a reader that nobody started. */
 static void a_pty_without_a_reader_blocks_nobody(void **state)
@@ -35,10 +36,39 @@ static void a_pty_without_a_reader_blocks_nobody(void **state)
 	machine_files_close(&f, &config);
 }
 
+/* The seed comes from the command line, or from a log. */
+static void chaos_has_a_seed(void **state)
+{
+	struct config config = { .kernel = "/proc/self/exe",
+				 .chaos = { .on = true, .seed = 7, .rate = 9 } };
+	struct machine_files f;
+	char error[256] = "", path[] = "/tmp/machine_files_test.XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	config.chaos.log = path;
+	assert_true(fd >= 0);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), 0);
+	assert_int_equal(f.chaos->seed, 7);
+	assert_int_equal(f.chaos->rate, 9);
+	machine_files_close(&f, &config);
+	config.chaos = (struct chaos_config){ .on = true, .replay = path };
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), 0);
+	assert_int_equal(f.chaos->seed, 7);
+	machine_files_close(&f, &config);
+	assert_int_equal(ftruncate(fd, 1), 0);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), -EINVAL);
+	assert_memory_equal(error, "--chaos replay=/tmp/machine_files_test.", 39);
+	machine_files_close(&f, &config);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pty_without_a_reader_blocks_nobody),
+		cmocka_unit_test(chaos_has_a_seed),
 	};
 
 	/* It says the name of the line, and would make its cache's folder. */

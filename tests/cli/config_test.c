@@ -182,6 +182,32 @@ static void traces(void **state)
 	assert_string_equal(l.c.trace_file, "a:b,c");
 }
 
+static void chaos(void **state)
+{
+	struct line l;
+
+	(void)state;
+	parse_good(&l, "-k k");
+	assert_false(l.c.chaos.on);
+	parse_good(&l, "-k k --chaos 18446744073709551615");
+	assert_true(l.c.chaos.on);
+	assert_true(l.c.chaos.seed == UINT64_MAX);
+	assert_int_equal(l.c.chaos.rate, 50);
+	assert_null(l.c.chaos.log);
+	parse_good(&l, "-k k --chaos 0x10,0,log=a,b");
+	assert_int_equal(l.c.chaos.seed, 16);
+	assert_int_equal(l.c.chaos.rate, 0);
+	assert_string_equal(l.c.chaos.log, "a,b");
+	parse_good(&l, "-k k --chaos 1,log=1");
+	assert_int_equal(l.c.chaos.rate, 50);
+	assert_string_equal(l.c.chaos.log, "1");
+	assert_null(l.c.chaos.replay);
+	parse_good(&l, "-k k --chaos 1,1000,log=f --chaos replay=a,b");
+	assert_true(l.c.chaos.on);
+	assert_null(l.c.chaos.log);
+	assert_string_equal(l.c.chaos.replay, "a,b");
+}
+
 static void help_ends_the_parse(void **state)
 {
 	struct line l;
@@ -446,6 +472,16 @@ static void bad_values(void **state)
 		{ "-k k --trace vmbus_*,kvm_exit:f", "--trace: no event 'kvm_exit'; there are" },
 		{ "-k k --trace kvm_*", " vmbus_channel_notify_guest" },
 		{ "-k k --trace vmbus_*:", "the name of a file is needed after the colon" },
+		{ "-k k --chaos=", "--chaos : give a seed" },
+		{ "-k k --chaos seven", "--chaos seven: give a seed" },
+		{ "-k k --chaos 18446744073709551616", "give a seed, a number of at most 64 bits" },
+		{ "-k k --chaos 00000000000000000000000000000007", "give a seed" },
+		{ "-k k --chaos 7,1001", "what follows the seed is a rate from 0 to 1000 or log=" },
+		{ "-k k --chaos 7,", "what follows the seed is a rate" },
+		{ "-k k --chaos 7,file=f", "what follows the seed is a rate" },
+		{ "-k k --chaos 7,5,file=f", "what follows the rate is log=FILE" },
+		{ "-k k --chaos 7,5,log=", "the name of a file is needed after the equals sign" },
+		{ "-k k --chaos replay=", "the name of a file is needed after the equals sign" },
 		{ "-k k --name=", "give a name" },
 		{ "-k k --name a\tb", "--name a?b: a name has no control" },
 		{ "-k k --console stdio -- true", "--console stdio: with -- COMMAND stdout" },
@@ -556,6 +592,7 @@ int main(void)
 		cmocka_unit_test(long_options),
 		cmocka_unit_test(further_options),
 		cmocka_unit_test(traces),
+		cmocka_unit_test(chaos),
 		cmocka_unit_test(features),
 		cmocka_unit_test(help_ends_the_parse),
 		cmocka_unit_test(sizes),

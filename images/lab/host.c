@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@
 #define HOST_TIMEOUT 124
 #define HOST_GRACE_MS 3000 /* between asking the command to end and ending the machine */
 #define HOST_START_MS 180000 /* an emulated machine on a loaded host */
-#define HOST_LOG 4096
+#define HOST_ENDING_MS 2000 /* from QEMU letting go of its descriptors to its end */
+#define HOST_LOG 16384 /* a kernel's last words with their traces */
 
 struct host {
 	struct machine machine;
@@ -145,13 +147,31 @@ static bool host_log(struct host *host)
 	return true;
 }
 
+/* How QEMU ended by itself, in words. */
+static void host_ending(struct host *host, char *text, size_t size)
+{
+	int status = 0;
+
+	if (!machine_ended(&host->machine, HOST_ENDING_MS, &status))
+		snprintf(text, size, "QEMU closed its side but still runs");
+	else if (WIFSIGNALED(status))
+		snprintf(text, size, "QEMU was ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != 0)
+		snprintf(text, size, "QEMU failed with status %d", WEXITSTATUS(status));
+	else
+		snprintf(text, size, "it reset itself (a panic, or a triple fault)");
+}
+
 static void host_lost(struct host *host)
 {
 	struct pollfd one = { .fd = host->machine.log, .events = POLLIN };
+	char how[128];
 
 	while (poll(&one, 1, 200) > 0 && host_log(host))
 		;
-	host_fail(host, "the machine ended before the command did");
+	host_ending(host, how, sizeof(how));
+	host_fail(host, "the machine ended before the command did: %s", how);
 }
 
 static struct wire_terminal host_window(const struct host *host)

@@ -182,6 +182,22 @@ out:
 	return ret;
 }
 
+bool machine_ended(struct machine *machine, int wait_ms, int *status)
+{
+	for (; machine->pid > 0; wait_ms -= 10) {
+		pid_t pid = waitpid(machine->pid, status, WNOHANG);
+
+		if (pid == machine->pid) {
+			machine->pid = 0;
+			return true;
+		}
+		if (wait_ms <= 0 || (pid < 0 && errno != EINTR))
+			break;
+		usleep(10000);
+	}
+	return false;
+}
+
 void machine_stop(struct machine *machine)
 {
 	if (machine->pid <= 0)

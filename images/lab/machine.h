@@ -28,6 +28,12 @@ struct machine {
 /* Start it: 0 or -errno. It dies with this process, however that ends. */
 int machine_start(struct machine *machine);
 
+/*
+ * Collect it where it has ended by itself, waiting for that up to `wait_ms` milliseconds: true, with
+ * its wait status in `status`; false when it still runs, or never did.
+ */
+bool machine_ended(struct machine *machine, int wait_ms, int *status);
+
 /* Kill it and collect it. Safe to repeat. */
 void machine_stop(struct machine *machine);
 

@@ -136,7 +136,7 @@ static int start_io_threads(struct machine *m)
 	return 0;
 }
 
-static struct uring *uring_of(void *ctx, struct loop *loop)
+struct uring *machine_uring(void *ctx, struct loop *loop)
 {
 	struct machine *m = ctx;
 
@@ -347,7 +347,7 @@ static int add_extra(struct machine *m)
 	const struct machine_extra *extra = m->config->extra;
 	struct machine_bus on = { .bus = m->bus,
 				  .control = &m->control,
-				  .uring = uring_of,
+				  .uring = machine_uring,
 				  .uring_ctx = m };
 
 	return extra ? extra->add(extra->ctx, &on) : 0;
@@ -382,11 +382,7 @@ static int create_bus(struct machine *m)
 	if (!err)
 		err = port_synic_connect(&m->port, m->bus);
 	if (!err)
-		err = storvsp_init(&m->storvsp, 0, uring_of, m);
-	for (unsigned i = 0; !err && i < m->files->disk_count; i++)
-		err = storvsp_attach(m->storvsp, i, m->files->disk[i]);
-	if (!err && m->files->disk_count)
-		err = vmbus_offer(m->bus, storvsp_device(m->storvsp));
+		err = machine_add_storage(m);
 	for (unsigned i = 0; !err && i < m->netvsp_count; i++)
 		err = vmbus_offer(m->bus, netvsp_device(m->netvsp[i]));
 	if (!err)
@@ -449,7 +445,7 @@ static void take_apart(struct machine *m)
 		m->config->extra->remove(m->config->extra->ctx);
 	for (unsigned i = 0; i < m->netvsp_count; i++)
 		netvsp_fini(m->netvsp[i]);
-	storvsp_fini(m->storvsp);
+	machine_remove_storage(m);
 	for (unsigned i = 0; m->io && i < m->config->io_threads; i++)
 		io_thread_fini(&m->io[i]);
 	hyperv_fini(m->hv);

@@ -53,7 +53,7 @@ struct machine {
 	struct loop **io_loop;
 	unsigned io_begun; /* I/O threads started so far */
 
-	struct storvsp *storvsp;
+	struct storvsp *scsi[CONFIG_CONTROLLERS_MAX], *ide[STORVSP_IDE_MAX]; /* NULL: none */
 	struct nic *nic[CONFIG_NICS_MAX]; /* their netvsp owns them */
 	struct netvsp *netvsp[CONFIG_NICS_MAX];
 	unsigned netvsp_count;
@@ -79,6 +79,13 @@ struct machine {
 /* Says why in m->error and passes err on. */
 int machine_fail(struct machine *m, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The ring of an I/O thread's loop: storvsp_uring_fn. */
+struct uring *machine_uring(void *ctx, struct loop *loop);
+
+/* Makes the controllers of all disks and offers them. 0 or -errno. remove takes what there is. */
+int machine_add_storage(struct machine *m);
+void machine_remove_storage(struct machine *m);
 
 /*
  * The serial lines: COM1 is the console, COM2 carries the output of `-- COMMAND`. 0, or -errno and

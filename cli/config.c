@@ -565,7 +565,7 @@ int config_parse(struct config *c, int argc, char **argv, char *error, size_t er
 	};
 	err = take_all(&p, argc, argv);
 	if (!err && !c->help)
-		err = check_whole(&p);
+		err = check_whole(&p) ?: config_places(&p);
 	return err;
 }
 

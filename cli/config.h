@@ -9,10 +9,12 @@
 #include "base/types.h"
 #include "devices/backend/disk.h"
 #include "devices/backend/nic.h"
+#include "devices/devices.h"
 #include "hyperv/hyperv.h"
 #include "seccomp/seccomp.h"
 
 #define CONFIG_DISKS_MAX 64
+#define CONFIG_CONTROLLERS_MAX 4
 #define CONFIG_NICS_MAX 8
 #define CONFIG_IO_THREADS_MAX 16
 
@@ -28,6 +30,12 @@ struct chaos_config {
 	const char *replay; /* NULL: by seed and rate */
 };
 
+/* Where a disk appears in the guest. Of IDE's, controller and target are its two buses' two. */
+struct config_place {
+	bool ide;
+	int controller, target, lun;
+};
+
 struct config {
 	bool help; /* -h was given: print the help, ignore the rest */
 	const char *kernel;
@@ -36,6 +44,7 @@ struct config {
 	unsigned cpus; /* 1 */
 	u64 memory; /* bytes; 512 MiB */
 	struct disk_config disk[CONFIG_DISKS_MAX];
+	struct config_place place[CONFIG_DISKS_MAX]; /* of disk[], no two the same */
 	unsigned disk_count;
 	struct nic_config nic[CONFIG_NICS_MAX];
 	unsigned nic_count;

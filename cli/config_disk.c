@@ -128,8 +128,8 @@ static int disk_item(struct config_parse *p, struct disk_config *disk, char *ite
 	return config_fail(
 		p,
 		"'%s' is none of ro, ephemeral, format=, cache=, aio=, logical_block=, "
-		"lock=, backing=, iops=, bps=, burst=; a comma in a file name is written "
-		"twice (,,)",
+		"lock=, backing=, iops=, bps=, burst=, bus=, controller=, target=, lun=; a "
+		"comma in a file name is written twice (,,)",
 		item);
 }
 
@@ -153,6 +153,7 @@ static int disk_judge(struct config_parse *p, const struct disk_config *disk)
 int config_disk(struct config_parse *p)
 {
 	struct config *c = p->c;
+	struct config_place place = { .controller = -1, .target = -1, .lun = -1 };
 	struct disk_config disk = { 0 };
 	char *list, *item;
 	int err;
@@ -169,12 +170,18 @@ int config_disk(struct config_parse *p)
 	if (!*disk.path)
 		return config_fail(p, "the name of an image file is needed");
 	while ((item = config_item(&list))) {
-		err = disk_item(p, &disk, item);
+		int placed = config_place_item(p, &place, item);
+
+		err = placed ? MIN(placed, 0) : disk_item(p, &disk, item);
 		if (err)
 			return err;
 	}
 	err = disk_judge(p, &disk);
 	if (!err)
-		c->disk[c->disk_count++] = disk;
-	return err;
+		err = config_place_judge(p, &place);
+	if (err)
+		return err;
+	c->place[c->disk_count] = place;
+	c->disk[c->disk_count++] = disk;
+	return 0;
 }

@@ -40,6 +40,15 @@ char *config_item(char **list);
 int config_disk(struct config_parse *p);
 int config_net(struct config_parse *p);
 
+/*
+ * config_place.c: bus=, controller=, target= or lun=, items of --disk. 1: item was one, and is in
+ * *place; 0: it was none; or as config_parse().
+ */
+int config_place_item(struct config_parse *p, struct config_place *place, char *item);
+/* Whether there is such a place. After all options: gives every disk its own. 0, or -EINVAL. */
+int config_place_judge(struct config_parse *p, const struct config_place *place);
+int config_places(struct config_parse *p);
+
 /* --chaos SEED[,RATE][,log=FILE] or replay=FILE. The same. */
 int config_chaos(struct config_parse *p);
 

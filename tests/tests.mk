@@ -108,7 +108,7 @@ $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-ls
 $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
-CONFIG := cli/config.c cli/config_chaos.c cli/config_device.c cli/config_disk.c hyperv/features.c base/trace.c vmbus/trace.c
+CONFIG := cli/config.c cli/config_chaos.c cli/config_device.c cli/config_disk.c cli/config_place.c hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,$(CONFIG)))
 $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))

@@ -284,6 +284,52 @@ static void disks(void **state)
 	config_fini(&l.c);
 }
 
+static void expect_place(const struct line *l, unsigned disk, bool ide, int controller, int target,
+			 int lun)
+{
+	const struct config_place *place = &l->c.place[disk];
+
+	assert_int_equal(place->ide, ide);
+	assert_int_equal(place->controller, controller);
+	assert_int_equal(place->target, target);
+	assert_int_equal(place->lun, lun);
+}
+
+static void where_disks_are(void **state)
+{
+	static const struct bad bad[] = {
+		{ "-k k -d a,lun=3 -d b,lun=3", "controller 0, target 0, LUN 3 is taken by b" },
+		{ "-k k -d a,bus=ide -d b,bus=ide -d c,bus=ide -d d,bus=ide -d e,bus=ide",
+		  "there is no room left on that bus" },
+		{ "-k k -d a,controller=4", "0 to 3" },
+		{ "-k k -d a,target=2", "0 to 1" },
+		{ "-k k -d a,lun=64", "0 to 63" },
+		{ "-k k -d a,lun=x", "0 to 63" },
+		{ "-k k -d a,bus=ide,controller=2", "0 to 1" },
+		{ "-k k -d a,bus=ide,lun=1", "no LUN but 0" },
+		{ "-k k -d a,bus=fc", "scsi, ide" },
+	};
+	struct line l;
+
+	(void)state;
+	parse_good(&l, "-k k -d a -d b,lun=0 -d c,controller=1 -d d,target=1 -d e,bus=ide "
+		       "-d f,bus=ide,controller=0,target=0 -d g,controller=3,target=1,lun=63 -d h "
+		       "-d i,bus=ide,target=1 -d j,bus=scsi,controller=1");
+	expect_place(&l, 0, false, 0, 0, 1);
+	expect_place(&l, 1, false, 0, 0, 0);
+	expect_place(&l, 2, false, 1, 0, 0);
+	expect_place(&l, 3, false, 0, 1, 0);
+	expect_place(&l, 4, true, 0, 1, 0);
+	expect_place(&l, 5, true, 0, 0, 0);
+	expect_place(&l, 6, false, 3, 1, 63);
+	expect_place(&l, 7, false, 0, 0, 2);
+	expect_place(&l, 8, true, 1, 1, 0);
+	expect_place(&l, 9, false, 1, 0, 1);
+	config_fini(&l.c);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		refuse(&bad[i]);
+}
+
 static void how_disks_do_their_io(void **state)
 {
 	struct line l;
@@ -598,6 +644,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(command),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(where_disks_are),
 		cmocka_unit_test(how_disks_do_their_io),
 		cmocka_unit_test(too_many_devices),
 		cmocka_unit_test(nics),

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a disk appears in the guest: on which controller, as which target and LUN, or in which place
+ * of the IDE bus. What the user leaves open is given out in the order of the options, after what was
+ * asked for in full: a LUN of the first controller, if no other is named.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/config_parse.h"
+
+/* The range of each: of a SCSI controller's units, of IDE's two channels of two disks. */
+static const struct config_place scsi_limit = { .controller = CONFIG_CONTROLLERS_MAX,
+						.target = STORVSP_TARGETS,
+						.lun = STORVSP_LUNS };
+static const struct config_place ide_limit = {
+	.ide = true, .controller = STORVSP_IDE_MAX / 2, .target = 2, .lun = 1
+};
+
+static const struct config_place *limit_of(const struct config_place *place)
+{
+	return place->ide ? &ide_limit : &scsi_limit;
+}
+
+static int place_bus(struct config_parse *p, struct config_place *place, const char *value)
+{
+	place->ide = !strcmp(value, "ide");
+	if (place->ide || !strcmp(value, "scsi"))
+		return 0;
+	return config_fail(p, "bus=%s is none of scsi, ide", value);
+}
+
+static int place_number(struct config_parse *p, const char *name, int *field, const char *value)
+{
+	u64 n;
+
+	if (!config_number(value, STORVSP_LUNS - 1, &n))
+		return config_fail(p, "%s= is a number from 0 to %d at most", name,
+				   STORVSP_LUNS - 1);
+	*field = (int)n;
+	return 1;
+}
+
+int config_place_item(struct config_parse *p, struct config_place *place, char *item)
+{
+	const char *bus = config_item_value(item, "bus");
+	const char *controller = config_item_value(item, "controller");
+	const char *target = config_item_value(item, "target");
+	const char *lun = config_item_value(item, "lun");
+
+	if (bus)
+		return place_bus(p, place, bus) ?: 1;
+	if (controller)
+		return place_number(p, "controller", &place->controller, controller);
+	if (target)
+		return place_number(p, "target", &place->target, target);
+	if (lun)
+		return place_number(p, "lun", &place->lun, lun);
+	return 0;
+}
+
+int config_place_judge(struct config_parse *p, const struct config_place *place)
+{
+	const struct config_place *limit = limit_of(place);
+	const char *bus = place->ide ? "bus=ide" : "a guest";
+
+	if (place->controller >= limit->controller)
+		return config_fail(p, "%s has controllers 0 to %d", bus, limit->controller - 1);
+	if (place->target >= limit->target)
+		return config_fail(p, "a controller has targets 0 to %d", limit->target - 1);
+	if (place->lun >= limit->lun)
+		return config_fail(p, "bus=ide has no LUN but 0");
+	return 0;
+}
+
+/* The disk before `count` at this place, or NULL. */
+static const char *occupant(const struct config *c, const struct config_place *place)
+{
+	for (unsigned i = 0; i < c->disk_count; i++) {
+		const struct config_place *other = &c->place[i];
+
+		if (other != place && other->ide == place->ide && other->lun == place->lun &&
+		    other->target == place->target && other->controller == place->controller)
+			return c->disk[i].path;
+	}
+	return NULL;
+}
+
+static bool place_full(const struct config_place *place)
+{
+	return place->controller >= 0 && place->target >= 0 && place->lun >= 0;
+}
+
+/*
+ * What is to be tried for one number: the one given; else all (of SCSI's controllers only the
+ * first).
+ */
+struct choice {
+	int from, to;
+};
+
+static struct choice choice_of(int given, int limit)
+{
+	return given >= 0 ? (struct choice){ given, given + 1 } : (struct choice){ 0, limit };
+}
+
+/* Fills in what is open, with the first place that is free. False: there is none. */
+static bool place_find(const struct config *c, struct config_place *place)
+{
+	const struct config_place *limit = limit_of(place);
+	struct choice controller = choice_of(place->controller, place->ide ? limit->controller : 1);
+	struct choice target = choice_of(place->target, limit->target);
+	struct choice lun = choice_of(place->lun, limit->lun);
+
+	for (place->controller = controller.from; place->controller < controller.to;
+	     place->controller++)
+		for (place->target = target.from; place->target < target.to; place->target++)
+			for (place->lun = lun.from; place->lun < lun.to; place->lun++)
+				if (!occupant(c, place))
+					return true;
+	return false;
+}
+
+static int place_fail(struct config_parse *p, unsigned disk)
+{
+	const struct config_place *place = &p->c->place[disk];
+
+	p->option = "--disk";
+	p->value = p->c->disk[disk].path;
+	if (!place_full(place))
+		return config_fail(p, "there is no room left on that %s",
+				   place->ide ? "bus" : "controller");
+	return config_fail(p, "%scontroller %d, target %d, LUN %d is taken by %s",
+			   place->ide ? "IDE " : "", place->controller, place->target, place->lun,
+			   occupant(p->c, place));
+}
+
+/* A LUN is one of the first target of the first controller, where no other is named. */
+static void place_settle(struct config_place *place)
+{
+	if (place->ide)
+		place->lun = 0;
+	if (place->ide || place->lun < 0)
+		return;
+	place->controller = MAX(place->controller, 0);
+	place->target = MAX(place->target, 0);
+}
+
+int config_places(struct config_parse *p)
+{
+	struct config *c = p->c;
+
+	for (unsigned i = 0; i < c->disk_count; i++)
+		place_settle(&c->place[i]);
+	for (unsigned i = 0; i < c->disk_count; i++)
+		if (place_full(&c->place[i]) && occupant(c, &c->place[i]))
+			return place_fail(p, i);
+	for (unsigned i = 0; i < c->disk_count; i++) {
+		struct config_place found = c->place[i];
+
+		if (place_full(&found))
+			continue;
+		/* Not in its own way. */
+		if (!place_find(c, &found))
+			return place_fail(p, i);
+		c->place[i] = found;
+	}
+	return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The storage controllers that the disks' places ask for, each a device of its own on the bus. */
+#include <errno.h>
+#include <string.h>
+
+#include "machine_internal.h"
+
+/* Channels of all SCSI controllers, at most: others on the bus want some of its 256. */
+#define SCSI_CHANNELS 192u
+
+static unsigned controller_count(const struct machine *m)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < m->files->disk_count; i++)
+		if (!m->config->place[i].ide)
+			count = MAX(count, (unsigned)m->config->place[i].controller + 1);
+	return count;
+}
+
+/* A queue for each vCPU. */
+static int add_scsi(struct machine *m, struct storvsp **s, unsigned number)
+{
+	unsigned channels = MIN(m->config->cpus, SCSI_CHANNELS / controller_count(m));
+	int err = storvsp_init(s, number, machine_uring, m);
+
+	return err ? err : storvsp_allow_sub_channels(*s, channels - 1);
+}
+
+static int add_disk(struct machine *m, const struct config_place *place, struct disk *disk)
+{
+	unsigned position = 2 * (unsigned)place->controller + (unsigned)place->target;
+	struct storvsp **s = place->ide ? &m->ide[position] : &m->scsi[place->controller];
+	int err = 0;
+
+	if (place->ide)
+		err = storvsp_init_ide(s, position, machine_uring, m);
+	else if (!*s)
+		err = add_scsi(m, s, (unsigned)place->controller);
+	if (err)
+		return err;
+	return storvsp_attach(
+		*s, place->ide ? 0 : (unsigned)STORVSP_UNIT(place->target, place->lun), disk);
+}
+
+static int offer(struct machine *m, struct storvsp *s)
+{
+	return s ? vmbus_offer(m->bus, storvsp_device(s)) : 0;
+}
+
+int machine_add_storage(struct machine *m)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < m->files->disk_count; i++)
+		err = add_disk(m, &m->config->place[i], m->files->disk[i]);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(m->ide); i++)
+		err = offer(m, m->ide[i]);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(m->scsi); i++)
+		err = offer(m, m->scsi[i]);
+	return err;
+}
+
+void machine_remove_storage(struct machine *m)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(m->ide); i++)
+		storvsp_fini(m->ide[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(m->scsi); i++)
+		storvsp_fini(m->scsi[i]);
+}

@@ -22,15 +22,22 @@ void guest_clock_advance(u64 ns)
 	clock_ns += ns;
 }
 
-/* All that fg_init() makes anew is made anew, but loops and RAM. */
-static void guest_reset(struct fakeguest *g)
+static void bus_begin(struct guest *f)
 {
+	struct fakeguest *g = &f->g;
 	struct vmbus_config bus = { .mem = &g->mem,
 				    .port = &g->port,
 				    .control = &g->control,
 				    .io = g->io_list,
-				    .io_count = g->io_count };
+				    .io_count = g->io_count,
+				    .chaos = f->chaos.rate ? &f->chaos : NULL };
 
+	FUZZ_CHECK(!vmbus_init(&g->bus, &bus));
+}
+
+/* All that fg_init() makes anew is made anew, but loops and RAM. */
+static void guest_reset(struct fakeguest *g)
+{
 	memset(g->mem.region[0].host, 0, GUEST_RAM);
 	memset((void *)g->interrupts, 0, sizeof(g->interrupts));
 	for (unsigned i = 0; i < FG_BINDINGS; i++)
@@ -47,7 +54,6 @@ static void guest_reset(struct fakeguest *g)
 	g->offer_count = 0;
 	g->next_gpadl = 1;
 	g->next_page = 8 * GUEST_PAGE_SIZE;
-	FUZZ_CHECK(!vmbus_init(&g->bus, &bus));
 }
 
 struct guest *guest_begin(void)
@@ -64,8 +70,28 @@ struct guest *guest_begin(void)
 	clock_ns = NSEC_PER_SEC;
 	memset(f->ch, 0, sizeof(f->ch));
 	f->tampered = false;
+	f->chaos = (struct chaos){ 0 };
 	guest_reset(&f->g);
+	bus_begin(f);
 	return f;
+}
+
+/* Delays that guest_op_turn() sees the end of. */
+void guest_chaos(struct guest *f, u64 seed, u32 rate)
+{
+	vmbus_fini(f->g.bus);
+	f->chaos = (struct chaos){ .seed = seed, .rate = rate, .delay_max_us = 2000 };
+	bus_begin(f);
+}
+
+void guest_chaos_end(struct guest *f)
+{
+	f->chaos.rate = 0;
+	/* One delay may have followed another. */
+	for (int i = 0; i < 4; i++) {
+		guest_clock_advance(2 * NSEC_PER_MSEC);
+		fg_pump(&f->g);
+	}
 }
 
 void guest_end(struct guest *f)

@@ -9,6 +9,7 @@
 
 #include "tests/fakeguest/fakeguest.h"
 #include "tests/fuzz/fuzz.h"
+#include "vmbus/chaos.h"
 
 #define GUEST_RAM KiB(512)
 #define GUEST_PAGES (GUEST_RAM / GUEST_PAGE_SIZE)
@@ -20,12 +21,18 @@ struct guest {
 	/* It wrote where it should not, so that rings and answers prove nothing. */
 	bool tampered;
 	u8 packet[KiB(16)];
+	struct chaos chaos;
 };
 
 /* A guest before its first contact. Its memory lives on: nothing to free. */
 struct guest *guest_begin(void);
 /* The bus and all on it goes. */
 void guest_end(struct guest *f);
+
+/* Another bus, which is late at rate of 1,000 of its steps; right after guest_begin(). */
+void guest_chaos(struct guest *f, u64 seed, u32 rate);
+/* Nothing is late from now on, and what was is done. */
+void guest_chaos_end(struct guest *f);
 
 /* Stands still between these. */
 void guest_clock_advance(u64 ns);

@@ -431,6 +431,7 @@ static void unload(struct bed *b)
 
 	g->slot_held = g->synic_off = false;
 	g->refuse_posts = 0;
+	guest_chaos_end(b->guest);
 	for (unsigned i = 0; i < DEVICES; i++) {
 		b->dev[i].mood = 0;
 		dev_let_go(&b->dev[i]);
@@ -460,8 +461,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	struct bed b = { .guest = guest_begin() };
 	struct fakeguest *g = &b.guest->g;
-	bool clean = !(fuzz_u8(&in) & 1);
+	u8 mode = fuzz_u8(&in);
+	bool clean = !(mode & 1);
 
+	if (mode & 2)
+		guest_chaos(b.guest, fuzz_u8(&in), fuzz_u8(&in) * 4u);
 	for (unsigned i = 0; i < DEVICES; i++)
 		dev_offer(&b, i);
 	while (in.left) {

@@ -141,12 +141,26 @@ static void dev_attach(struct vmbus_channel *ch)
 	FUZZ_CHECK(slot_of(ch)->ch == ch && !slot_of(ch)->closing && !slot_of(ch)->detaching);
 }
 
+/* Nothing but what the bus saves; restoring is the target save's. */
+static void dev_save(struct vmbus_channel *ch, struct stream_out *out)
+{
+	(void)out;
+	FUZZ_CHECK(slot_of(ch)->ch == ch && !slot_of(ch)->closing && !slot_of(ch)->detaching);
+}
+
+static int dev_restore(struct vmbus_channel *ch, struct stream_in *in)
+{
+	(void)ch;
+	(void)in;
+	return -EINVAL;
+}
+
 /* Names, types and packet sizes differ; one is a pipe, one stays on its loop. */
 #define DEV_OPS(id, text, is_pipe, max, out, in)                                              \
 	{                                                                                     \
 		.name = (text), .type = { { (id) } }, .pipe = (is_pipe), .packet_max = (max), \
 		.open = dev_open, .ready = dev_ready, .close = dev_close, .detach = (out),    \
-		.attach = (in),                                                               \
+		.attach = (in), .save = dev_save, .restore = dev_restore,                     \
 	}
 static const struct vmbus_device_ops ops[DEVICES] = {
 	DEV_OPS(1, "a", false, 64, dev_detach, dev_attach),
@@ -423,6 +437,28 @@ static void close_reserved(struct fakeguest *g, u32 relid)
 	g->message_count = 0;
 }
 
+static void let_go(struct bed *b)
+{
+	for (unsigned i = 0; i < DEVICES; i++) {
+		b->dev[i].mood = 0;
+		dev_let_go(&b->dev[i]);
+	}
+}
+
+/* Whatever state the bus is in: it comes to a stand, is written down, and goes on. */
+static void stand_still(struct bed *b)
+{
+	struct fakeguest *g = &b->guest->g;
+	struct stream_out out = { 0 };
+
+	let_go(b);
+	FUZZ_CHECK(fg_freeze(g));
+	FUZZ_CHECK(!vmbus_save(g->bus, &out, NULL) && out.len);
+	stream_free(&out);
+	fg_thaw(g);
+	check(b);
+}
+
 /* Devices let go, the SynIC works again, the guest unloads. */
 static void unload(struct bed *b)
 {
@@ -432,10 +468,7 @@ static void unload(struct bed *b)
 	g->slot_held = g->synic_off = false;
 	g->refuse_posts = 0;
 	guest_chaos_end(b->guest);
-	for (unsigned i = 0; i < DEVICES; i++) {
-		b->dev[i].mood = 0;
-		dev_let_go(&b->dev[i]);
-	}
+	let_go(b);
 	vmbus_slot_free(g->bus);
 	fg_pump(g);
 	g->message_count = 0;
@@ -475,6 +508,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (g->message_count > FG_MESSAGES / 2)
 			g->message_count = 0;
 	}
+	if (mode & 4)
+		stand_still(&b);
 	if (clean)
 		unload(&b);
 	for (unsigned i = 0; i < DEVICES; i++)

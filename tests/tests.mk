@@ -75,7 +75,8 @@ $(foreach t,gpadl connection threads echo,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
-$(eval $(call unit_test,vmbus/late_test,tests/vmbus/late_bed.c $(FAKEGUEST)))
+$(foreach t,late late_point,\
+	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/late_bed.c $(FAKEGUEST))))
 $(foreach t,save save_channel save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices

@@ -344,7 +344,8 @@ static int netvsp_open(struct vmbus_channel *ch)
 	n->phase = NETVSP_OPEN;
 	n->version = 0;
 	n->frame_max = NETVSP_FRAME_DEFAULT;
-	n->announced = n->freezing = false;
+	n->announced = false;
+	n->flushed = NULL;
 	n->out_count = 0;
 	n->rx.enabled = false;
 	netvsp_rx_reset(n);
@@ -358,7 +359,7 @@ static void netvsp_close(struct vmbus_channel *ch)
 
 	n->nic->ops->stop(n->nic);
 	n->phase = NETVSP_CLOSED;
-	n->freezing = false;
+	n->flushed = NULL;
 	n->out_count = 0;
 	netvsp_rx_reset(n);
 	buffer_put(n, &n->recv);
@@ -372,21 +373,46 @@ static void netvsp_close(struct vmbus_channel *ch)
 	channel_closed(ch);
 }
 
-/* ---- Saving and restoring -------------------------------------------------------------------- */
+/* ---- Moving, saving and restoring ------------------------------------------------------------ */
 
-/* Frames that came in are sent, or carried where there is no room. */
+/* Receives no more; frames that came in are sent, or kept where there is no room, and then ... */
+static void flush_then(struct netvsp *n, void (*flushed)(struct vmbus_channel *ch))
+{
+	n->rx.enabled = false;
+	if (n->rx.flush.queued)
+		n->flushed = flushed;
+	else
+		flushed(n->ch);
+}
+
+static void netvsp_detach(struct vmbus_channel *ch)
+{
+	struct netvsp *n = channel_data(ch);
+
+	n->nic->ops->stop(n->nic);
+	flush_then(n, channel_detached);
+}
+
+/* ready() follows, and lets the NIC in. */
+static void netvsp_attach(struct vmbus_channel *ch)
+{
+	struct netvsp *n = channel_data(ch);
+	int err = n->nic->ops->start(n->nic, channel_loop(ch));
+
+	if (err)
+		log_error("net: the guest's network is cut off: it cannot move to another I/O "
+			  "thread: %s",
+			  strerror(-err));
+	else
+		n->nic->ops->receive_enable(n->nic, false);
+}
+
 static void netvsp_freeze(struct vmbus_channel *ch)
 {
 	struct netvsp *n = channel_data(ch);
 
-	/* Until ready() opens it again. */
-	n->rx.enabled = false;
 	n->nic->ops->receive_enable(n->nic, false);
-	/* The flush under way ends with channel_frozen(). */
-	if (n->rx.flush.queued)
-		n->freezing = true;
-	else
-		channel_frozen(ch);
+	flush_then(n, channel_frozen);
 }
 
 static int netvsp_restore(struct vmbus_channel *ch, struct stream_in *in)
@@ -411,6 +437,8 @@ static const struct vmbus_device_ops netvsp_ops = {
 	.open = netvsp_open,
 	.ready = netvsp_ready,
 	.close = netvsp_close,
+	.detach = netvsp_detach,
+	.attach = netvsp_attach,
 	.freeze = netvsp_freeze,
 	.save = netvsp_state_save,
 	.restore = netvsp_restore,

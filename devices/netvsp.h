@@ -85,7 +85,8 @@ struct netvsp {
 	struct vmbus_channel *ch; /* NULL: closed */
 	enum netvsp_phase phase;
 	bool closing; /* the flush under way ends with channel_closed() */
-	bool freezing; /* ... with channel_frozen() */
+	/* NULL, or what it ends with where nothing more is to be received: frozen, or detached. */
+	void (*flushed)(struct vmbus_channel *ch);
 	bool announced; /* the guest was told that the link is up */
 	u32 version;
 	u32 frame_max; /* the guest's MTU and the Ethernet header */

@@ -86,6 +86,7 @@ void netvsp_rx_reset(struct netvsp *n)
 static void rx_flush_run(struct loop_flush *f)
 {
 	struct netvsp *n = container_of(f, struct netvsp, rx.flush);
+	void (*flushed)(struct vmbus_channel *) = n->flushed;
 	struct vmbus_channel *ch = n->ch;
 
 	if (n->closing) {
@@ -95,9 +96,9 @@ static void rx_flush_run(struct loop_flush *f)
 		return;
 	}
 	netvsp_rx_flush(n);
-	if (n->freezing) {
-		n->freezing = false;
-		channel_frozen(ch);
+	if (flushed) {
+		n->flushed = NULL;
+		flushed(ch);
 		return;
 	}
 	netvsp_rx_update(n);

@@ -101,6 +101,7 @@ NETVSP := $(wildcard devices/netvsp*.c) devices/rndis.c \
 $(eval $(call unit_test,devices/netvsp_test,$(NETVSP)))
 $(eval $(call unit_test,devices/netvsp_hostile_test,$(NETVSP)))
 $(eval $(call unit_test,devices/netvsp_save_test,$(NETVSP)))
+$(eval $(call unit_test,devices/netvsp_move_test,devices/backend/nic_fd.c $(NETVSP)))
 $(eval $(call unit_test,devices/nic_fd_test,devices/backend/nic_fd.c base/loop.c base/log.c))
 NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c \
 	devices/backend/nic_user.c base/loop.c base/log.c

@@ -81,7 +81,7 @@ struct bed *bed_new(void)
 	assert_non_null(b);
 	b->nic.nic = (struct nic){ .ops = &mem_ops, .mtu = NIC_MTU };
 	b->next_id = 100;
-	assert_int_equal(fg_init(&b->g, NULL), 0);
+	assert_int_equal(fg_init(&b->g, &(struct fg_config){ .io_count = 2 }), 0);
 	assert_int_equal(netvsp_init(&b->netvsp, 0, &b->nic.nic), 0);
 	assert_int_equal(vmbus_offer(b->g.bus, netvsp_device(b->netvsp)), 0);
 	b->recv = fg_alloc(&b->g, RECV_PAGES);

@@ -85,7 +85,7 @@ $(foreach t,storvsp storvsp_save,\
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) $(DISKS)
 $(foreach t,disk,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
-$(foreach t,channels move reset plug,\
+$(foreach t,channels move reset plug save_channels,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,$(sort tests/devices/storvsp_bed.c $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
@@ -129,7 +129,7 @@ include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
 THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
-	devices/storvsp_move_test vmbus/late_test
+	devices/storvsp_move_test devices/netvsp_move_test vmbus/late_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

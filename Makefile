@@ -15,7 +15,7 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-PKGS := libseccomp libcap-ng liburing slirp json-c liblz4 libzstd liblzma zlib
+PKGS := libseccomp libcap-ng liburing libnbd slirp json-c liblz4 libzstd liblzma zlib
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wimplicit-fallthrough -Wvla $(if $(findstring clang,$(CC)),-Wno-gnu-variable-sized-type-not-at-end)

@@ -100,6 +100,13 @@ int machine_files_open(struct machine_files *f, const struct config *config, cha
 void machine_files_close(struct machine_files *f, const struct config *config);
 
 /*
+ * Before each start of the guest: makes the connections its disks need (for the first one they are
+ * there); 0, or -errno with a sentence in error. After the fork: they are the machine's.
+ */
+int machine_files_connect(struct machine_files *f, char *error, size_t error_size);
+void machine_files_let_go(struct machine_files *f);
+
+/*
  * Builds, sandboxes and runs the machine until the guest ends, SIGTERM arrives or the user quits;
  * fills *outcome. The calling process gives itself up to it: its main thread ends sandboxed.
  */

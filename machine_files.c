@@ -199,6 +199,21 @@ int machine_files_open(struct machine_files *f, const struct config *config, cha
 	return err ? err : open_console(f, config, error, error_size);
 }
 
+int machine_files_connect(struct machine_files *f, char *error, size_t error_size)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < f->disk_count; i++)
+		err = disk_connect(f->disk[i], error, error_size);
+	return err;
+}
+
+void machine_files_let_go(struct machine_files *f)
+{
+	for (unsigned i = 0; i < f->disk_count; i++)
+		disk_let_go(f->disk[i]);
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd > STDERR_FILENO)

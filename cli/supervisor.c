@@ -164,14 +164,20 @@ static void judge(struct supervisor *s, int wstatus)
 static void run_once(struct supervisor *s)
 {
 	pid_t parent = getpid();
+	char error[512];
 
 	memset(s->outcome, 0, sizeof(*s->outcome));
+	if (machine_files_connect(&s->files, error, sizeof(error))) {
+		outcome_set(s->outcome, OUTCOME_HOST, 1, error);
+		return;
+	}
 	s->machine = fork();
 	if (!s->machine)
 		run_machine(s, parent);
 	if (s->machine < 0)
 		outcome_set(s->outcome, OUTCOME_HOST, 1, strerror(errno));
-	else
+	machine_files_let_go(&s->files);
+	if (s->machine > 0)
 		judge(s, wait_machine(s));
 }
 

@@ -39,6 +39,7 @@ mprotect arg2 & PROT_EXEC == 0      # malloc grows an arena
 madvise                             # free
 io_uring_enter                      # what is in flight at the end
 fdatasync                           # the disks' last flush
+getpid                              # a disk's daemon is the supervisor's to end
 rt_sigreturn                        # end of a signal handler
 rt_sigprocmask                      # glibc: part of sending a signal
 exit_group                          # the end

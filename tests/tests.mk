@@ -26,6 +26,8 @@ URING := base/uring.c base/uring_workers.c base/loop.c
 # (disk_open.c and what only it needs aside)
 DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c _limit.c _meter.c) $(URING) base/log.c
 
+SERVED := $(addprefix devices/backend/disk_,open.c nbd.c nbd_open.c daemon.c)
+
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/trace_test,base/trace.c))
@@ -94,6 +96,8 @@ $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $(PARTITION)))
 $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
+$(foreach t,nbd daemon,\
+	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
 NETVSP := $(wildcard devices/netvsp*.c) devices/rndis.c \
@@ -119,7 +123,7 @@ $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))
 $(eval $(call unit_test,cli/supervisor_test,cli/supervisor.c cli/terminal.c base/loop.c base/log.c base/trace.c vmbus/trace.c))
 # ---- the program
-$(eval $(call unit_test,machine_files_test,machine_files.c vmbus/chaos.c devices/backend/disk_open.c $(DISKS),-luring))
+$(eval $(call unit_test,machine_files_test,machine_files.c vmbus/chaos.c $(SERVED) $(DISKS),-luring -lnbd))
 $(eval $(call unit_test,machine_crash_test,machine_crash.c))
 # ---- images
 INIT := $(addprefix images/init/,options.c modinfo.c unpack.c volume.c command.c report.c)

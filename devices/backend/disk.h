@@ -48,6 +48,8 @@ struct disk_op {
 	struct iovec piece; /* of WRITE_ZEROES written out, or what goes through a bounce buffer */
 	unsigned buffer; /* its number and 1; 0: none */
 	unsigned retries; /* left */
+	bool synced; /* what FUA asks for is done */
+	struct disk_op *next; /* in a list of the back end's */
 	/* What disks that stand on others keep of a request they pass down. */
 	struct {
 		struct disk *disk;

@@ -44,7 +44,7 @@ static void report(const struct disk *disk, const struct disk_op *op, int err, u
 {
 	if (before & (before + 1))
 		return;
-	log_warn("disk %s: %s at byte %llu: %s; the guest was told (%llu times so far)",
+	log_warn("disk %s: %s at byte %llu: %s; the guest was told, %llu so far",
 		 disk->name ? disk->name : "?", disk_op_name(op->kind),
 		 (unsigned long long)op->offset, strerror(-err), (unsigned long long)before + 1);
 }

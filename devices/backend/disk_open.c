@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "devices/backend/disk.h"
+#include "devices/backend/disk_daemon.h"
+#include "devices/backend/disk_nbd.h"
 
 /* Where the file cannot be read, opening it as raw says why. */
 static int probe(const struct disk_config *config, enum disk_format *format, char *error,
@@ -26,7 +28,20 @@ static int probe(const struct disk_config *config, enum disk_format *format, cha
 	return err;
 }
 
-static int open_base(struct disk **disk, const struct disk_config *config, char *error, size_t size)
+static int open_served(struct disk **disk, const struct disk_config *config, char *error,
+		       size_t size)
+{
+	struct nbd_config nbd = { .name = config->path,
+				  .uri = config->path,
+				  .logical_block = config->logical_block,
+				  .read_only = config->read_only || config->ephemeral,
+				  .unsafe = config->cache == DISK_UNSAFE };
+
+	return disk_nbd_open(disk, &nbd, error, size);
+}
+
+static int open_image(struct disk **disk, const struct disk_config *config, char *error,
+		      size_t size)
 {
 	enum disk_format format;
 	int err = probe(config, &format, error, size);
@@ -38,7 +53,11 @@ static int open_base(struct disk **disk, const struct disk_config *config, char 
 			 config->path);
 		return -EPERM;
 	}
-	return err ? err : disk_raw_open(disk, config, error, size);
+	if (err)
+		return err;
+	if (format != DISK_RAW)
+		return disk_daemon_open(disk, config, format, error, size);
+	return disk_raw_open(disk, config, error, size);
 }
 
 /* Puts on *disk what config asks for, the last one on top. */
@@ -61,7 +80,8 @@ static int put_on_top(struct disk **disk, const struct disk_config *config, char
 
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size)
 {
-	int err = open_base(disk, config, error, error_size);
+	int err = disk_is_uri(config->path) ? open_served(disk, config, error, error_size)
+					    : open_image(disk, config, error, error_size);
 
 	if (err)
 		return err;

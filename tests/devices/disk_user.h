@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A loop and its ring, and requests to a disk that are waited for. */
+#ifndef TESTS_DEVICES_DISK_USER_H
+#define TESTS_DEVICES_DISK_USER_H
+
+#include "devices/backend/disk.h"
+
+struct disk_user {
+	struct loop loop;
+	struct uring uring;
+};
+
+struct disk_request {
+	struct disk_op op;
+	struct iovec iov[8];
+	bool done;
+	int err;
+};
+
+void disk_user_init(struct disk_user *u);
+void disk_user_fini(struct disk_user *u);
+
+/* One buffer: iov[0]. */
+struct disk_request disk_request(enum disk_op_kind kind, u64 offset, void *buf, u64 len);
+void disk_request_start(struct disk_user *u, struct disk *disk, struct disk_request *q);
+int disk_request_wait(struct disk_user *u, struct disk_request *q);
+
+/* Both: 0 or -errno. */
+int disk_io(struct disk_user *u, struct disk *disk, enum disk_op_kind kind, u64 offset, void *buf,
+	    u64 len);
+
+#endif

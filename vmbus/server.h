@@ -54,7 +54,8 @@
  *
  *	packets     a run takes so many and goes on in the next turn; long ones count for several
  *	signals     are not counted by the loop: however many, one run a turn, and none while the
- *	            run that goes on is still to come (channel_run())
+ *	            run that goes on is still to come (channel_run()); in 0.13 one look a turn at
+ *	            the page that all share
  *	monitor     a bit that is always set is one run a period of the device's (monitor.c)
  *	full ring   a device stops at the first packet without room; a guest that does not signal
  *	            room is one run a VMBUS_ROOM_POLL_NS

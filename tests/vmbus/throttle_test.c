@@ -136,7 +136,7 @@ static void party_init(struct fixture *f, struct party *p, u8 instance, u32 moni
 	assert_int_equal(vmbus_offer(f->g.bus, &p->dev), 0);
 }
 
-static int setup_with(void **state, u32 monitor_us)
+static int setup_with(void **state, u32 version, u32 monitor_us)
 {
 	const struct fg_open_params params = { .out_pages = 1025, .in_pages = 3 };
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -148,7 +148,8 @@ static int setup_with(void **state, u32 monitor_us)
 	party_init(f, &f->polite, 2, 0);
 	for (int i = 0; i < 2; i++)
 		f->g.monitor_page[i] = monitor_us ? fg_alloc(&f->g, 1) : 0;
-	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
+	f->g.interrupt_page = version == VMBUS_VERSION_WS2008 ? fg_alloc(&f->g, 1) : 0;
+	assert_int_equal(fg_connect(&f->g, version), 0);
 	assert_int_equal(fg_request_offers(&f->g), 0);
 	offer = fg_offer_instance(&f->g, &f->rude.dev.instance);
 	assert_int_equal(fg_open(&f->g, &f->rude.guest, offer, &params), 0);
@@ -163,12 +164,17 @@ static int setup_with(void **state, u32 monitor_us)
 
 static int setup(void **state)
 {
-	return setup_with(state, 0);
+	return setup_with(state, VMBUS_VERSION_WIN10_V5_3, 0);
+}
+
+static int setup_shared(void **state)
+{
+	return setup_with(state, VMBUS_VERSION_WS2008, 0);
 }
 
 static int setup_monitored(void **state)
 {
-	return setup_with(state, 1);
+	return setup_with(state, VMBUS_VERSION_WIN10_V5_3, 1);
 }
 
 static int teardown(void **state)
@@ -374,6 +380,27 @@ static void a_flood_of_gpadls(void **state)
 	assert_int_equal(f->g.bus->gpadl_count, VMBUS_GPADLS_MAX);
 }
 
+/* Every flag of the page all channels share, in 0.13, whenever it is looked at. */
+static void a_flood_of_shared_signals(void **state)
+{
+	struct fixture *f = *state;
+	u8 *flags = fg_ptr(&f->g, f->g.interrupt_page, GUEST_PAGE_SIZE);
+
+	for (int i = 0; i < TURNS; i++) {
+		unsigned console = f->console_runs, runs = f->rude.runs;
+
+		memset(flags + VMBUS_INTERRUPT_PAGE_WORDS * sizeof(u32), 0xff,
+		       VMBUS_INTERRUPT_PAGE_RELIDS / 8);
+		signal_often(&f->rude);
+		one_more(&f->polite);
+		assert_int_equal(loop_turn(&f->g.control, 0), 0);
+		assert_int_equal(f->console_runs, console + 1);
+		assert_int_equal(loop_turn(&f->g.io[0], 0), 0);
+		assert_int_equal(f->polite.packets, i + 1);
+		assert_int_equal(f->rude.runs, runs + 1);
+	}
+}
+
 /* A guest that reads no answers: some wait, then its messages stay where they are. */
 static void a_flood_without_answers(void **state)
 {
@@ -448,6 +475,7 @@ int main(void)
 		T(setup, just_within_the_budget),
 		T(setup, never_drains),
 		T(setup_monitored, a_monitor_bit_always_set),
+		T(setup_shared, a_flood_of_shared_signals),
 		T(setup, a_flood_of_messages),
 		T(setup, a_flood_of_gpadls),
 		T(setup, a_flood_without_answers),

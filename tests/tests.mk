@@ -73,8 +73,10 @@ $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
 $(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/channel_bed.c $(FAKEGUEST),$(COUNT_ALLOCATIONS)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
-$(foreach t,gpadl connection threads echo,\
+$(foreach t,gpadl connection threads,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
+$(eval $(call unit_test,vmbus/echo_test,tests/boot/echo.c $(FAKEGUEST)))
+$(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/echo.c $(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
 $(foreach t,late late_point,\
@@ -141,6 +143,19 @@ $(BUILD)/tests/boot/dns: tests/boot/dns.c
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
+# candela with test devices, and the program that drives them in a stock guest.
+DEVICES_OBJ := $(patsubst %,$(BUILD)/tests/boot/%.o,candela_devices echo plug)
+$(BUILD)/tests/boot/candela_devices: $(DEVICES_OBJ) $(filter-out $(BUILD)/candela.o,$(OBJ))
+	@$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tests/boot/uio_guest: tests/boot/uio_guest.c tests/boot/plug_proto.h $(wildcard vmbus/*_proto.h)
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 -static -I. -o $@ $<
+	$(Q)strip $@
+BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns candela_devices uio_guest)
+boot-programs: $(BOOT_PROGRAMS)
+.PHONY: boot-programs
 include tests/bench/bench.mk
 
 # ---- Running them
@@ -153,7 +168,7 @@ unit-programs: $(UNIT_TESTS)
 thread-programs: $(THREAD_TESTS:%=$(BUILD)/tests/%)
 
 # What tests/run runs.
-test-programs: all bench-programs $(BUILD)/tests/boot/dns $(BUILD)/tests/bare/bare_test
+test-programs: all bench-programs boot-programs $(BUILD)/tests/bare/bare_test
 	$(MAKE) BUILD=build/asan SANITIZE=address,undefined unit-programs
 	$(MAKE) BUILD=build/tsan SANITIZE=thread thread-programs
 list-tests:

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The smallest useful device: it sends every packet back. GPA-direct packets have the bytes of
- * their guest ranges inverted in place first. All a device author needs is in its first part.
- */
+/* The echo device (tests/boot/echo.c) by the fake guest: how a device is tested without a guest. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,91 +8,16 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
+#include "tests/boot/echo.h"
 #include "tests/fakeguest/fakeguest.h"
 
-/* ---- The device ------------------------------------------------------------------------------ */
-
-#define ECHO_PACKET_MAX 8192u
-
-/* What an open channel has. */
-struct echo {
-	u8 buf[ECHO_PACKET_MAX];
-	struct vmbus_packet unsent; /* found no room: its payload lies in buf */
-	bool blocked;
-};
-
-static int echo_open(struct vmbus_channel *ch)
-{
-	struct echo *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return -ENOMEM;
-	channel_set_data(ch, e);
-	return 0;
-}
-
-static void echo_close(struct vmbus_channel *ch)
-{
-	free(channel_data(ch));
-	channel_closed(ch);
-}
-
-static void invert(const struct iovec *iov, int count)
-{
-	for (int i = 0; i < count; i++)
-		for (size_t n = 0; n < iov[i].iov_len; n++)
-			((u8 *)iov[i].iov_base)[n] ^= 0xff;
-}
-
-/* False where the answer has to wait for room. */
-static bool echo_answer(struct vmbus_channel *ch, struct echo *e)
-{
-	const struct vmbus_packet *pkt = &e->unsent;
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)pkt->payload,
-			     .iov_len = pkt->payload_size };
-	u16 type = pkt->completion_wanted ? VMBUS_PACKET_COMPLETION : VMBUS_PACKET_INBAND;
-
-	e->blocked = channel_send(ch, type, false, pkt->transaction_id, &iov, 1) == -EAGAIN;
-	return !e->blocked;
-}
-
-static void echo_ready(struct vmbus_channel *ch)
-{
-	struct echo *e = channel_data(ch);
-	struct iovec iov[16];
-	u32 total;
-	int got;
-
-	if (e->blocked && !echo_answer(ch, e))
-		return;
-	while ((got = channel_recv(ch, e->buf, &e->unsent))) {
-		if (got < 0)
-			continue;
-		if (e->unsent.type == VMBUS_PACKET_GPA_DIRECT)
-			invert(iov, gpa_range_iov(channel_mem(ch), e->unsent.ranges,
-						  e->unsent.ranges_size, e->unsent.range_count, iov,
-						  ARRAY_SIZE(iov), &total));
-		if (!echo_answer(ch, e))
-			return;
-	}
-}
-
-static const struct vmbus_device_ops echo_ops = {
-	.name = "echo",
-	.type = { { 0xec, 0x40 } },
-	.packet_max = ECHO_PACKET_MAX,
-	.open = echo_open,
-	.ready = echo_ready,
-	.close = echo_close,
-};
-
-/* ---- Its tests ------------------------------------------------------------------------------- */
+#define PACKET_MAX 8192u
 
 struct fixture {
 	struct fakeguest g;
 	struct vmbus_device dev;
 	struct fg_channel ch;
-	u8 buf[ECHO_PACKET_MAX];
+	u8 buf[PACKET_MAX];
 	struct fg_packet pkt;
 };
 
@@ -107,7 +29,7 @@ static int setup_with(void **state, bool scatter)
 	assert_non_null(f);
 	assert_int_equal(fg_init(&f->g, NULL), 0);
 	f->g.scatter = scatter;
-	f->dev = (struct vmbus_device){ .ops = &echo_ops, .instance = { { 1 } } };
+	echo_init(&f->dev, 1, 0);
 	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
 	assert_int_equal(fg_request_offers(&f->g), 0);

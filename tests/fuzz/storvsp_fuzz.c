@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * storvsp and the SCSI layer, through a real open channel: vstor packets and CDBs of all kinds on
- * guest memory of all kinds, with a disk that is slow, fails, or cannot be written. A guest that
- * keeps to the protocol gets one answer to each request, whatever it asked for.
+ * storvsp and the SCSI layer, through real open channels on two loops: vstor packets and CDBs of all
+ * kinds on guest memory of all kinds, with disks that are slow, fail, cannot be written, come and go,
+ * and channels that move. A guest that keeps to the protocol gets one answer to each request,
+ * whatever it asked for.
  */
 #include "devices/storvsp.h"
 #include "tests/fuzz/guest.h"
@@ -10,19 +11,22 @@
 #include <errno.h>
 
 #define DISKS 3
+#define LOOPS 2
+#define CHANNELS GUEST_CHANNELS
 #define DISK_SIZE KiB(64)
 #define HELD_MAX (2 * STORVSP_REQUESTS)
 
 /* A disk of memory that does as the input says. */
 struct mem {
 	struct disk disk;
+	bool attached;
 	u8 bytes[DISK_SIZE];
 };
 
 struct bed {
 	struct guest *guest;
-	struct fg_channel *ch;
-	struct uring *uring;
+	struct fg_channel *ch; /* the primary one, then sub-channels */
+	struct uring *uring; /* of each loop */
 	struct storvsp *s;
 	struct mem *mem;
 	int error; /* what requests end with */
@@ -30,7 +34,7 @@ struct bed {
 	struct disk_op *held[HELD_MAX];
 	unsigned held_count;
 	u64 sent, answered;
-	bool lax; /* answers are not counted: the channel was closed */
+	bool lax; /* answers are not counted: a channel was closed */
 };
 
 /* ---- The disk -------------------------------------------------------------------------------- */
@@ -58,7 +62,8 @@ static void mem_submit(struct disk *disk, struct disk_op *op)
 {
 	/* The caller has checked it: that is the contract. */
 	FUZZ_CHECK(!disk_check(disk, op));
-	FUZZ_CHECK(op->uring == bed->uring);
+	FUZZ_CHECK(op->uring == &bed->uring[0] || op->uring == &bed->uring[1]);
+	FUZZ_CHECK(container_of(disk, struct mem, disk)->attached);
 	if (bed->hold && bed->held_count < HELD_MAX) {
 		bed->held[bed->held_count++] = op;
 		return;
@@ -70,7 +75,7 @@ static void mem_submit(struct disk *disk, struct disk_op *op)
 
 static void mem_close(struct disk *disk)
 {
-	(void)disk;
+	container_of(disk, struct mem, disk)->attached = false;
 }
 
 static const struct disk_ops mem_ops = { .submit = mem_submit, .close = mem_close };
@@ -85,56 +90,97 @@ static void disks_release(struct bed *b)
 		mem_submit(b->held[i]->disk, b->held[i]);
 }
 
+/* Where each is at first, and may be put again. */
+static const unsigned places[] = { STORVSP_UNIT(0, 0), STORVSP_UNIT(0, 1), STORVSP_UNIT(0, 4),
+				   STORVSP_UNIT(1, 0) };
+
 /* One as most are, one of large blocks, one read-only. */
+static int disk_attach(struct bed *b, unsigned i, unsigned unit)
+{
+	struct mem *m = &b->mem[i];
+	int err;
+
+	if (m->attached)
+		return -EBUSY;
+	m->disk = (struct disk){ .ops = &mem_ops,
+				 .size = DISK_SIZE,
+				 .logical_block = i == 1 ? 4096 : 512,
+				 .physical_block = 4096,
+				 .read_only = i == 2,
+				 .can_discard = i != 1,
+				 .rotational = i == 1,
+				 .id = "fuzz" };
+	m->attached = true;
+	err = storvsp_attach(b->s, unit, &m->disk);
+	m->attached = !err;
+	return err;
+}
+
 static void disks_attach(struct bed *b)
 {
 	static struct mem mem[DISKS];
 
 	b->mem = mem;
-	for (unsigned i = 0; i < DISKS; i++) {
-		mem[i].disk = (struct disk){ .ops = &mem_ops,
-					     .size = DISK_SIZE,
-					     .logical_block = i == 1 ? 4096 : 512,
-					     .physical_block = 4096,
-					     .read_only = i == 2,
-					     .can_discard = i != 1,
-					     .rotational = i == 1,
-					     .id = "fuzz" };
-		FUZZ_CHECK(!storvsp_attach(b->s, i * i, &mem[i].disk));
-	}
+	for (unsigned i = 0; i < DISKS; i++)
+		FUZZ_CHECK(!disk_attach(b, i, places[i]));
 }
 
 static struct uring *bed_uring(void *ctx, struct loop *loop)
 {
 	struct bed *b = ctx;
 
-	FUZZ_CHECK(loop == &b->guest->g.io[0]);
-	return b->uring;
+	FUZZ_CHECK(loop == &b->guest->g.io[0] || loop == &b->guest->g.io[1]);
+	return &b->uring[loop - b->guest->g.io];
 }
 
 /* ---- The guest ------------------------------------------------------------------------------- */
 
-static void take(struct bed *b)
+static void take_from(struct bed *b, struct fg_channel *ch)
 {
 	struct fg_packet pkt;
 
-	while (guest_take(b->guest, b->ch, &pkt)) {
-		b->answered++;
-		FUZZ_CHECK(b->guest->tampered || b->lax ||
+	while (guest_take(b->guest, ch, &pkt)) {
+		bool told = pkt.type == VMBUS_PACKET_INBAND && !pkt.transaction_id;
+
+		b->answered += !told;
+		FUZZ_CHECK(b->guest->tampered || b->lax || (told && ch == b->ch) ||
 			   (pkt.type == VMBUS_PACKET_COMPLETION && b->answered <= b->sent &&
 			    pkt.payload_size <= sizeof(struct vstor_packet)));
 	}
 }
 
-static void open_channel(struct bed *b, struct fuzz_input *in)
+static void take(struct bed *b)
+{
+	for (unsigned i = 0; i < CHANNELS; i++)
+		if (guest_has_rings(&b->ch[i]))
+			take_from(b, &b->ch[i]);
+}
+
+/* Any that has been open: its rings may be used. NULL: that one has not. */
+static struct fg_channel *pick(struct bed *b, struct fuzz_input *in)
+{
+	struct fg_channel *ch = &b->ch[fuzz_below(in, 2 * CHANNELS) % CHANNELS];
+
+	return guest_has_rings(ch) ? ch : NULL;
+}
+
+/* Rings that reach into the pages data is written to prove nothing. */
+static void open_at(struct bed *b, struct fg_channel *ch, const struct fg_offer *offer,
+		    const struct fg_open_params *p)
 {
 	struct fakeguest *g = &b->guest->g;
-	/* All channels on the loop that has the uring. */
+
+	b->lax |= b->sent > 0 && guest_has_rings(ch);
+	fg_open(g, ch, offer, p);
+	b->guest->tampered |= g->next_page > 64 * GUEST_PAGE_SIZE;
+}
+
+static void open_channel(struct bed *b, struct fuzz_input *in)
+{
 	struct fg_open_params p = { .out_pages = 2 + fuzz_below(in, 8),
 				    .in_pages = 2 + fuzz_below(in, 4) };
 
-	b->lax = b->sent > 0;
-	fg_open(g, b->ch, fg_offer_instance(g, &storvsp_device(b->s)->instance), &p);
+	open_at(b, b->ch, fg_offer_instance(&b->guest->g, &storvsp_device(b->s)->instance), &p);
 }
 
 static void send_operation(struct bed *b, u32 operation, u16 version)
@@ -143,6 +189,71 @@ static void send_operation(struct bed *b, u32 operation, u16 version)
 
 	p.version.major_minor = version;
 	b->sent += !fg_send(b->ch, operation, &p, sizeof(p), true);
+}
+
+/* Asks for sub-channels and opens what is on offer. */
+static void op_subs(struct bed *b, struct fuzz_input *in)
+{
+	struct vstor_packet p = { .operation = VSTOR_CREATE_SUB_CHANNELS,
+				  .sub_channel_count = (u16)fuzz_below(in, CHANNELS + 1) };
+	const struct guid *type = &storvsp_device(b->s)->ops->type;
+
+	if (!guest_has_rings(b->ch))
+		return;
+	b->sent += !fg_send(b->ch, 1, &p, sizeof(p), true);
+	fg_offers_poll(&b->guest->g);
+	for (u16 i = 1; i < CHANNELS; i++) {
+		const struct fg_offer *offer = fg_offer_find(&b->guest->g, type, i);
+		const struct fg_open_params params = { .out_pages = 2 + fuzz_below(in, 2),
+						       .in_pages = 2,
+						       .target_vp = fuzz_below(in, 4) };
+
+		if (offer && !b->ch[i].open)
+			open_at(b, &b->ch[i], offer, &params);
+	}
+}
+
+static void op_move(struct bed *b, struct fuzz_input *in)
+{
+	struct fg_channel *ch = pick(b, in);
+
+	b->guest->g.modify_unawaited = true;
+	if (ch && ch->open)
+		fg_modify(ch, fuzz_below(in, 4));
+}
+
+static void op_reset(struct bed *b, struct fuzz_input *in)
+{
+	struct vstor_packet p = { .operation = VSTOR_RESET_LUN + fuzz_below(in, 3), .flags = 1 };
+	struct fg_channel *ch = pick(b, in);
+
+	p.srb.lun = (u8)fuzz_below(in, 5);
+	p.srb.target_id = (u8)fuzz_below(in, 3);
+	if (ch)
+		b->sent += !fg_send(ch, b->sent, &p, sizeof(p), true);
+}
+
+/* What the host does to its disks. */
+static void op_plug(struct bed *b, struct fuzz_input *in)
+{
+	unsigned unit = places[fuzz_below(in, ARRAY_SIZE(places))];
+
+	switch (fuzz_below(in, 4)) {
+	case 0:
+		disk_attach(b, fuzz_below(in, DISKS), unit);
+		break;
+	case 1:
+		storvsp_detach(b->s, unit);
+		break;
+	case 2:
+		/* Never more than there is. */
+		storvsp_resize(b->s, unit, 4096 * fuzz_below(in, DISK_SIZE / 4096 + 1));
+		break;
+	case 3:
+		storvsp_change(b->s, unit, NULL);
+		storvsp_eject(b->s, unit);
+		break;
+	}
 }
 
 static void op_initialize(struct bed *b, struct fuzz_input *in)
@@ -211,6 +322,7 @@ static void cdb_make(struct fuzz_input *in, u8 cdb[static VSTOR_CDB_MAX])
 static void op_srb(struct bed *b, struct fuzz_input *in)
 {
 	static const u8 luns[] = { 0, 1, 4, 2, 63, 255 };
+	struct fg_channel *ch = pick(b, in);
 	struct vstor_packet p = { .operation = VSTOR_EXECUTE_SRB, .flags = 1 };
 	u32 size = fuzz_rarely(in, 4) ? VSTOR_PACKET_WIN7 : sizeof(p), offset, len;
 	u64 pfn[20];
@@ -228,7 +340,7 @@ static void op_srb(struct bed *b, struct fuzz_input *in)
 	p.srb.data_transfer_length = fuzz_rarely(in, 8) ? (u32)fuzz_value(in) : len;
 	for (unsigned i = 0; i < ARRAY_SIZE(pfn); i++)
 		pfn[i] = i < 2 ? guest_pfn(in) : 64 + i;
-	if (!guest_has_rings(b->ch))
+	if (!ch)
 		return;
 	/* A parameter list at the start of it. */
 	if (pfn[0] < GUEST_PAGES && pfn[0] >= 64) {
@@ -241,9 +353,9 @@ static void op_srb(struct bed *b, struct fuzz_input *in)
 		b->guest->tampered = true; /* its own rings may be there */
 	}
 	if (len)
-		b->sent += !fg_send_pfns(b->ch, b->sent, offset, len, pfn, &p, size);
+		b->sent += !fg_send_pfns(ch, b->sent, offset, len, pfn, &p, size);
 	else
-		b->sent += !fg_send(b->ch, b->sent, &p, size, true);
+		b->sent += !fg_send(ch, b->sent, &p, size, true);
 }
 
 /* Any operation in any state, well-formed as a packet. */
@@ -251,12 +363,13 @@ static void op_operation(struct bed *b, struct fuzz_input *in)
 {
 	struct vstor_packet p = { .operation = fuzz_below(in, VSTOR_OPERATIONS + 1) };
 	u32 size = fuzz_rarely(in, 4) ? fuzz_below(in, 80) : sizeof(p);
+	struct fg_channel *ch = pick(b, in);
 	u8 bytes[80] = { 0 };
 
 	fuzz_bytes(in, p.bytes, 8);
 	memcpy(bytes, &p, sizeof(p));
-	if (guest_has_rings(b->ch))
-		b->sent += !fg_send(b->ch, b->sent, bytes, size, true);
+	if (ch)
+		b->sent += !fg_send(ch, b->sent, bytes, size, true);
 }
 
 static void op_disk(struct bed *b, struct fuzz_input *in)
@@ -277,10 +390,12 @@ static void op_disk(struct bed *b, struct fuzz_input *in)
 
 static void op_channel(struct bed *b, struct fuzz_input *in)
 {
+	struct fg_channel *ch = pick(b, in);
+
 	switch (fuzz_below(in, 5)) {
 	case 0:
-		if (b->ch->open)
-			fg_close(b->ch);
+		if (ch && ch->open)
+			fg_close(ch);
 		b->lax = true;
 		break;
 	case 1:
@@ -288,10 +403,12 @@ static void op_channel(struct bed *b, struct fuzz_input *in)
 			open_channel(b, in);
 		break;
 	case 2:
-		guest_op_tamper(b->guest, b->ch, in);
+		if (ch)
+			guest_op_tamper(b->guest, ch, in);
 		break;
 	case 3:
-		guest_op_packet(b->guest, b->ch, in);
+		if (ch)
+			guest_op_packet(b->guest, ch, in);
 		break;
 	case 4:
 		guest_op_write(b->guest, in);
@@ -301,7 +418,7 @@ static void op_channel(struct bed *b, struct fuzz_input *in)
 
 static void step(struct bed *b, struct fuzz_input *in)
 {
-	switch (fuzz_below(in, 12)) {
+	switch (fuzz_below(in, 18)) {
 	case 0:
 		op_initialize(b, in);
 		break;
@@ -321,6 +438,18 @@ static void step(struct bed *b, struct fuzz_input *in)
 	case 6:
 		guest_op_turn(b->guest, in);
 		break;
+	case 7:
+		op_subs(b, in);
+		break;
+	case 8:
+		op_move(b, in);
+		break;
+	case 9:
+		op_reset(b, in);
+		break;
+	case 10:
+		op_plug(b, in);
+		break;
 	default:
 		op_srb(b, in);
 	}
@@ -338,23 +467,26 @@ static void finish(struct bed *b)
 		take(b);
 	}
 	FUZZ_CHECK(!b->held_count);
-	for (unsigned i = 0; i < (b->s->device.sub_channels_max + 1u); i++)
+	for (unsigned i = 0; i < CHANNELS; i++)
 		FUZZ_CHECK(!b->s->channel[i].in_flight || b->guest->tampered);
+	FUZZ_CHECK(!b->s->resets.first);
 	FUZZ_CHECK(b->guest->tampered || b->lax || b->answered == b->sent);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct uring uring;
+	static struct uring uring[LOOPS];
 	struct fuzz_input in = { data, size };
-	struct bed b = { .guest = guest_begin(), .uring = &uring };
+	struct bed b = { .guest = guest_begin(), .uring = uring };
 	struct fakeguest *g = &b.guest->g;
 
-	if (!uring.loop)
-		FUZZ_CHECK(!uring_init(&uring, &g->io[0], 64));
+	for (unsigned i = 0; i < LOOPS; i++)
+		if (!uring[i].loop)
+			FUZZ_CHECK(!uring_init(&uring[i], &g->io[i], 64));
 	bed = &b;
 	b.ch = &b.guest->ch[0];
 	FUZZ_CHECK(!storvsp_init(&b.s, 0, bed_uring, &b));
+	FUZZ_CHECK(!storvsp_allow_sub_channels(b.s, CHANNELS - 1));
 	disks_attach(&b);
 	FUZZ_CHECK(!vmbus_offer(g->bus, storvsp_device(b.s)));
 	FUZZ_CHECK(!fg_connect(g, VMBUS_VERSION_WIN10_V5_3) && !fg_request_offers(g));

@@ -207,7 +207,6 @@ static void an_offer_ends_it(void **state)
 	assert_int_equal(answers(f), 1);
 }
 
-/* What is released is offered again no more; the next device's offer does tell. */
 static void a_message_to_the_guest(void **state)
 {
 	struct late_bed *f = *state;
@@ -279,6 +278,70 @@ static void a_rescind(void **state)
 	assert_int_equal(fg_count(&f->g, VMBUS_MSG_RESCIND_CHANNEL_OFFER), 3);
 }
 
+/* The primary's, with its sub-channels, and what that leads to; then it comes back. */
+static struct loop_timer *rescind_and_offer(struct late_bed *f)
+{
+	struct channel_late *l = f->dev.primary->late;
+
+	disturb(f, f->ch.relid, CHAOS_RESCIND, l->rescinds);
+	vmbus_rescind(&f->dev);
+	assert_true(l->rescind.armed);
+	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
+	fg_pump(&f->g);
+	return &l->rescind;
+}
+
+/* A guest that connects anew before it was told is told nothing of the old offer. */
+static void a_rescind_ends_with_the_connection(void **state)
+{
+	struct late_bed *f = *state;
+	struct loop_timer *t = rescind_and_offer(f);
+
+	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
+	assert_false(t->armed);
+	late_open(f);
+	late_exchange(f, 5);
+	/* Nor where the old one has not ended yet. */
+	t = rescind_and_offer(f);
+	f->g.bus->state = CONNECTION_RESETTING;
+	time_comes(f, t);
+	f->g.bus->state = CONNECTION_UP;
+	assert_int_equal(fg_offers_poll(&f->g), SUBS);
+}
+
+/* Nor is one that lets go of it by itself. */
+static void a_rescind_ends_with_the_offer(void **state)
+{
+	struct late_bed *f = *state;
+	struct loop_timer *t = rescind_and_offer(f);
+
+	assert_int_equal(fg_offers_poll(&f->g), SUBS);
+	f->g.offer_count = 0;
+	for (unsigned i = 0; i <= SUBS; i++)
+		assert_int_equal(fg_release(&f->g, late_channel(f, i)->relid), 0);
+	assert_false(t->armed);
+	assert_int_equal(fg_offers_poll(&f->g), 1);
+	assert_int_equal(fg_open(&f->g, &f->ch, &f->g.offer[0], NULL), 0);
+}
+
+/* What stands still has told all there is to tell. */
+static void a_rescind_is_not_frozen(void **state)
+{
+	struct late_bed *f = *state;
+	struct loop_timer *t = rescind_and_offer(f);
+
+	assert_true(fg_freeze(&f->g));
+	assert_false(t->armed);
+	assert_int_equal(fg_offers_poll(&f->g), SUBS + 1);
+	fg_thaw(&f->g);
+	late_open(f);
+	f->g.bus->freezing = true;
+	disturb(f, f->ch.relid, CHAOS_RESCIND, f->dev.primary->late->rescinds);
+	vmbus_rescind(&f->dev);
+	assert_false(f->dev.primary->late->rescind.armed);
+	f->g.bus->freezing = false;
+}
+
 /* The end of the machine, with a rescind that nobody was told of; the loops outlive the bus. */
 static void the_end(void **state)
 {
@@ -307,6 +370,9 @@ int main(void)
 		TEST(a_message_to_the_guest),
 		TEST(a_message_of_the_guest),
 		TEST(a_rescind),
+		TEST(a_rescind_ends_with_the_connection),
+		TEST(a_rescind_ends_with_the_offer),
+		TEST(a_rescind_is_not_frozen),
 		TEST(the_end),
 	};
 

@@ -137,58 +137,6 @@ static void rescind_late(struct late_bed *f)
 	f->chaos.delay_max_us = 60;
 }
 
-static void expect_no_rescind(struct late_bed *f)
-{
-	usleep(CHAOS_DELAY_MAX_US);
-	fg_pump(&f->g);
-	assert_int_equal(fg_count(&f->g, VMBUS_MSG_RESCIND_CHANNEL_OFFER), 0);
-}
-
-/* A guest that connects anew before it was told is told nothing of the old offers. */
-static void rescinds_end_with_the_connection(void **state)
-{
-	struct late_bed *f = *state;
-
-	late_open(f);
-	rescind_late(f);
-	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
-	assert_int_equal(fg_request_offers(&f->g), 0);
-	assert_null(f->dev.primary);
-	expect_no_rescind(f);
-	assert_int_equal(f->g.offer_count, 0);
-	/* The same, but it comes back at once. */
-	late_host(f);
-	late_open(f);
-	rescind_late(f);
-	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
-	late_open(f);
-	expect_no_rescind(f);
-	late_exchange(f, 5);
-}
-
-/* Nor is one that lets go of them by itself; here what it lets go of comes back. */
-static void rescinds_end_with_the_offer(void **state)
-{
-	const struct fg_open_params small = { .out_pages = 3, .in_pages = 2 };
-	struct late_bed *f = *state;
-	u64 end = loop_now_ns() + 5 * NSEC_PER_SEC;
-
-	late_open(f);
-	for (u16 i = 0; i < SUBS; i++)
-		assert_int_equal(fg_close(&f->sub[i]), 0);
-	assert_int_equal(fg_close(&f->ch), 0);
-	for (int n = 0; n < SUBS;)
-		n += (int)fg_offers_poll(&f->g);
-	f->g.offer_count = 0;
-	rescind_late(f);
-	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
-	assert_int_equal(fg_release(&f->g, f->ch.relid), 0);
-	while (!fg_offers_poll(&f->g))
-		assert_true(loop_now_ns() < end);
-	expect_no_rescind(f);
-	assert_int_equal(fg_open(&f->g, &f->ch, &f->g.offer[0], &small), 0);
-}
-
 /* ---- Freezing -------------------------------------------------------------------------------- */
 
 static bool host_frozen(void *ctx)
@@ -464,8 +412,6 @@ int main(void)
 		TEST(late_setup, moved),
 		TEST(late_setup_mild, moved),
 		TEST(late_setup, rescinded),
-		TEST(late_setup, rescinds_end_with_the_connection),
-		TEST(late_setup, rescinds_end_with_the_offer),
 		TEST(late_setup, frozen_and_saved),
 		TEST(late_setup_mild, frozen_and_saved),
 		TEST(late_setup, rescinds_are_told_before_saving),

@@ -27,8 +27,11 @@ static int add_scsi(struct machine *m, struct storvsp **s, unsigned number)
 	return err ? err : storvsp_allow_sub_channels(*s, channels - 1);
 }
 
-static int add_disk(struct machine *m, const struct config_place *place, struct disk *disk)
+static int add_disk(struct machine *m, unsigned number)
 {
+	const struct config_place *place = &m->config->place[number];
+	struct disk *disk = m->files->disk[number];
+	unsigned unit = place->ide ? 0 : (unsigned)STORVSP_UNIT(place->target, place->lun);
 	unsigned position = 2 * (unsigned)place->controller + (unsigned)place->target;
 	struct storvsp **s = place->ide ? &m->ide[position] : &m->scsi[place->controller];
 	int err = 0;
@@ -39,8 +42,8 @@ static int add_disk(struct machine *m, const struct config_place *place, struct 
 		err = add_scsi(m, s, (unsigned)place->controller);
 	if (err)
 		return err;
-	return storvsp_attach(
-		*s, place->ide ? 0 : (unsigned)STORVSP_UNIT(place->target, place->lun), disk);
+	return m->config->disk[number].dvd ? storvsp_attach_dvd(*s, unit, disk)
+					   : storvsp_attach(*s, unit, disk);
 }
 
 static int offer(struct machine *m, struct storvsp *s)
@@ -53,7 +56,7 @@ int machine_add_storage(struct machine *m)
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < m->files->disk_count; i++)
-		err = add_disk(m, &m->config->place[i], m->files->disk[i]);
+		err = add_disk(m, i);
 	for (unsigned i = 0; !err && i < ARRAY_SIZE(m->ide); i++)
 		err = offer(m, m->ide[i]);
 	for (unsigned i = 0; !err && i < ARRAY_SIZE(m->scsi); i++)

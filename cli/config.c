@@ -306,6 +306,12 @@ static int set_disk(struct config_parse *p, void *field)
 	return config_disk(p);
 }
 
+static int set_dvd(struct config_parse *p, void *field)
+{
+	(void)field;
+	return config_dvd(p);
+}
+
 static int set_net(struct config_parse *p, void *field)
 {
 	(void)field;
@@ -336,6 +342,7 @@ static const struct option options[] = {
 	{ "cpus", 'c', false, set_cpus, FIELD(cpus) },
 	{ "memory", 'm', false, set_memory, FIELD(memory) },
 	{ "disk", 'd', false, set_disk, 0 },
+	{ "dvd", 0, false, set_dvd, 0 },
 	{ "net", 'n', false, set_net, 0 },
 	{ "console", 0, false, set_console, FIELD(console) },
 	{ "hyperv", 0, false, set_hyperv, FIELD(hyperv.choice) },
@@ -357,7 +364,6 @@ static const struct option options[] = {
 	{ "quiet", 'q', true, set_quiet, FIELD(verbosity) },
 	{ "help", 'h', true, set_true, FIELD(help) },
 	{ "firmware", 0, false, refuse_later, 0 },
-	{ "dvd", 0, false, refuse_later, 0 },
 	{ "sandbox-profile", 0, false, refuse_later, 0 },
 	{ "control", 0, false, refuse_later, 0 },
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The value of --disk: an image, then items with commas between them (config_item()). */
+/* The values of --disk and --dvd: an image, then items with commas between them (config_item()). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +138,9 @@ static int disk_judge(struct config_parse *p, const struct disk_config *disk)
 {
 	bool served = disk_is_uri(disk->path);
 
+	if (disk->dvd && (disk->ephemeral || disk->logical_block))
+		return config_fail(p, "a DVD is never written, and its blocks have 2048 bytes: "
+				      "leave out ephemeral and logical_block=");
 	if (disk->read_only && disk->ephemeral)
 		return config_fail(p, "ro and ephemeral exclude each other; leave one out");
 	if (disk->burst_ms && !disk->iops && !disk->bps)
@@ -150,16 +153,15 @@ static int disk_judge(struct config_parse *p, const struct disk_config *disk)
 	return 0;
 }
 
-int config_disk(struct config_parse *p)
+static int add_disk(struct config_parse *p, struct disk_config disk)
 {
 	struct config *c = p->c;
 	struct config_place place = { .controller = -1, .target = -1, .lun = -1 };
-	struct disk_config disk = { 0 };
 	char *list, *item;
 	int err;
 
 	if (c->disk_count == CONFIG_DISKS_MAX)
-		return config_fail(p, "a guest has at most %d disks", CONFIG_DISKS_MAX);
+		return config_fail(p, "a guest has at most %d disks and DVDs", CONFIG_DISKS_MAX);
 	list = strdup(p->value);
 	if (!list) {
 		config_fail(p, "out of memory");
@@ -179,9 +181,21 @@ int config_disk(struct config_parse *p)
 	err = disk_judge(p, &disk);
 	if (!err)
 		err = config_place_judge(p, &place);
+	if (!err && disk.dvd && place.ide)
+		err = config_fail(p, "bus=ide has no DVD drives, only disks");
 	if (err)
 		return err;
 	c->place[c->disk_count] = place;
 	c->disk[c->disk_count++] = disk;
 	return 0;
+}
+
+int config_disk(struct config_parse *p)
+{
+	return add_disk(p, (struct disk_config){ 0 });
+}
+
+int config_dvd(struct config_parse *p)
+{
+	return add_disk(p, (struct disk_config){ .read_only = true, .dvd = true });
 }

@@ -36,8 +36,9 @@ char *config_item_value(char *item, const char *name);
  */
 char *config_item(char **list);
 
-/* --disk FILE[,...] (config_disk.c) and --net KIND[,...]. 0, or as config_parse(). */
+/* --disk FILE[,...], --dvd FILE[,...] (config_disk.c), --net KIND[,...]. 0, or as config_parse(). */
 int config_disk(struct config_parse *p);
+int config_dvd(struct config_parse *p);
 int config_net(struct config_parse *p);
 
 /*

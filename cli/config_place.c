@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where a disk appears in the guest: on which controller, as which target and LUN, or in which place
- * of the IDE bus. What the user leaves open is given out in the order of the options, after what was
- * asked for in full: a LUN of the first controller, if no other is named.
+ * of the IDE bus. What the user leaves open is given out in the order of the options, to disks before
+ * DVD drives, after what was asked for in full: a LUN of the first controller, if no other is named.
  */
 #include <errno.h>
 #include <string.h>
@@ -125,7 +125,7 @@ static int place_fail(struct config_parse *p, unsigned disk)
 {
 	const struct config_place *place = &p->c->place[disk];
 
-	p->option = "--disk";
+	p->option = p->c->disk[disk].dvd ? "--dvd" : "--disk";
 	p->value = p->c->disk[disk].path;
 	if (!place_full(place))
 		return config_fail(p, "there is no room left on that %s",
@@ -146,6 +146,19 @@ static void place_settle(struct config_place *place)
 	place->target = MAX(place->target, 0);
 }
 
+/* Gives a disk its place. False: there is none left. */
+static bool place_give(struct config *c, unsigned disk)
+{
+	struct config_place found = c->place[disk]; /* a copy: not in its own way */
+
+	if (place_full(&found))
+		return true;
+	if (!place_find(c, &found))
+		return false;
+	c->place[disk] = found;
+	return true;
+}
+
 int config_places(struct config_parse *p)
 {
 	struct config *c = p->c;
@@ -155,15 +168,11 @@ int config_places(struct config_parse *p)
 	for (unsigned i = 0; i < c->disk_count; i++)
 		if (place_full(&c->place[i]) && occupant(c, &c->place[i]))
 			return place_fail(p, i);
-	for (unsigned i = 0; i < c->disk_count; i++) {
-		struct config_place found = c->place[i];
-
-		if (place_full(&found))
-			continue;
-		/* Not in its own way. */
-		if (!place_find(c, &found))
+	for (unsigned i = 0; i < c->disk_count; i++)
+		if (!c->disk[i].dvd && !place_give(c, i))
 			return place_fail(p, i);
-		c->place[i] = found;
-	}
+	for (unsigned i = 0; i < c->disk_count; i++)
+		if (c->disk[i].dvd && !place_give(c, i))
+			return place_fail(p, i);
 	return 0;
 }

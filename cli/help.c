@@ -47,6 +47,8 @@ static const char run_text[] =
 	"                         twice (,,); also, with commas between them: iops=N bps=SIZE\n"
 	"                         burst=MS cache=writeback|none|unsafe aio=auto|io_uring|threads\n"
 	"                         logical_block=512|4096 lock=on|off backing=off|on\n"
+	"      --dvd FILE|NBD-URI[,...]\n"
+	"                         a DVD drive with this image in it, read-only; items as for --disk\n"
 	"  -n, --net user[,hostfwd=[tcp|udp:[HOSTADDR]:]HOSTPORT-[GUESTADDR]:GUESTPORT][,mac=MAC]\n"
 	"                         network by this user's own sockets, no root needed\n"
 	"      --net tap[,name=IF][,mac=MAC]\n"

@@ -125,6 +125,7 @@ struct disk_config {
 	const char *path; /* or an NBD URI */
 	bool read_only;
 	bool ephemeral; /* all writes are thrown away at the end */
+	bool dvd; /* in a DVD drive; read_only */
 	bool unlocked; /* take no lock and heed none */
 	bool backing; /* the image may name other files, which are opened, too */
 	enum disk_format format;

@@ -330,6 +330,24 @@ static void where_disks_are(void **state)
 		refuse(&bad[i]);
 }
 
+static void dvds(void **state)
+{
+	struct line l;
+
+	(void)state;
+	parse_good(&l, "-k k --dvd a.iso -d b --dvd=c,,1.iso,cache=none,controller=1");
+	assert_int_equal(l.c.disk_count, 3);
+	assert_string_equal(l.c.disk[0].path, "a.iso");
+	assert_true(l.c.disk[0].dvd && l.c.disk[0].read_only);
+	assert_int_equal(l.c.place[0].lun, 1);
+	assert_false(l.c.disk[1].dvd || l.c.disk[1].read_only);
+	assert_int_equal(l.c.place[1].lun, 0);
+	assert_string_equal(l.c.disk[2].path, "c,1.iso");
+	assert_true(l.c.disk[2].dvd && l.c.disk[2].cache == DISK_DIRECT);
+	assert_int_equal(l.c.place[2].controller, 1);
+	config_fini(&l.c);
+}
+
 static void how_disks_do_their_io(void **state)
 {
 	struct line l;
@@ -464,7 +482,9 @@ static void bad_options(void **state)
 		{ "-k k - x", "-: not an option" },
 		{ "-k k --", "--: the command to run in the guest is missing" },
 		{ "-k k --firmware f", "--firmware: not available in this version" },
-		{ "-k k --dvd=x", "--dvd: not available" },
+		{ "-k k --dvd=x,ephemeral", "--dvd x,ephemeral: a DVD is never written" },
+		{ "-k k --dvd=x,logical_block=4096", "a DVD is never written" },
+		{ "-k k --dvd=x,bus=ide", "bus=ide has no DVD drives" },
 		{ "-k k --control p", "--control: not available" },
 		{ "-k k --sandbox-profile d", "--sandbox-profile: not available" },
 	};
@@ -644,6 +664,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(command),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(dvds),
 		cmocka_unit_test(where_disks_are),
 		cmocka_unit_test(how_disks_do_their_io),
 		cmocka_unit_test(too_many_devices),

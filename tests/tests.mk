@@ -135,7 +135,7 @@ include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
 THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
-	devices/storvsp_move_test devices/netvsp_move_test vmbus/late_test
+	devices/storvsp_move_test devices/netvsp_move_test vmbus/late_test vmbus/plug_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

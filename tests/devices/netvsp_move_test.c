@@ -106,6 +106,11 @@ static void frames_that_came_in_are_sent_first(void **state)
 	assert_null(b->nic.loop);
 	/* By the old loop, to the old VP. */
 	assert_int_equal(b->g.last_event_vp, 0);
+	/* On the new one nothing is let in before there is room for it. */
+	loop_turn(&b->g.control, 0);
+	loop_turn(&b->g.io[1], 0);
+	assert_ptr_equal(b->nic.loop, &b->g.io[1]);
+	assert_false(b->nic.enabled);
 	expect_frame(b);
 	assert_ptr_equal(b->nic.loop, &b->g.io[1]);
 	receive(b, 5);

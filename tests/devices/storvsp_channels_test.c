@@ -221,11 +221,18 @@ static void rescans_are_told_as_the_version_has_it(void **state)
 static void no_rescan_is_told_before_the_end_of_the_handshake(void **state)
 {
 	struct bed *b = *state;
+	struct vstor_packet p = { 0 };
 
 	rescan(b);
 	bed_connect(b);
 	rescan(b);
 	bed_expect_none(b, &b->ch[0]);
+	assert_int_equal(bed_operate(b, &b->ch[0], VSTOR_BEGIN_INITIALIZATION, &p), NT_SUCCESS);
+	p = (struct vstor_packet){ .version.major_minor = VSTOR_VERSION_WIN10 };
+	assert_int_equal(bed_operate(b, &b->ch[0], VSTOR_QUERY_PROTOCOL_VERSION, &p), NT_SUCCESS);
+	rescan(b);
+	bed_expect_none(b, &b->ch[0]);
+	reopen(b);
 	bed_handshake(b, VSTOR_VERSION_WIN10);
 	bed_expect_none(b, &b->ch[0]);
 }

@@ -134,6 +134,7 @@ struct scsi_request {
 	u32 buffer_len; /* bytes of iov */
 	unsigned iov_count;
 	struct uring *uring; /* of the loop that all of it runs on */
+	u16 flow; /* which of the initiator's queues it came by: a disk is fair between them */
 	/* Perhaps before scsi_execute() returns. */
 	void (*done)(struct scsi_request *r);
 

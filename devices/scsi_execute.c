@@ -168,6 +168,7 @@ void scsi_submit(struct scsi_request *r, u64 offset, u64 len,
 	r->op.offset = offset;
 	r->op.len = len;
 	r->op.uring = r->uring;
+	r->op.flow = r->flow;
 	r->op.done = done;
 	disk_submit(r->medium->disk, &r->op);
 }

@@ -109,6 +109,7 @@ enum nt_status storvsp_execute(struct storvsp_request *q, const struct vmbus_pac
 	r->lun = srb->lun;
 	r->nexus = 0; /* a unit belongs to one controller */
 	r->uring = q->sc->uring;
+	r->flow = channel_sub_index(q->sc->ch);
 	r->done = srb_done;
 	q->running = true;
 	scsi_execute(r);

@@ -235,6 +235,7 @@ static void a_daemon_that_dies_is_an_io_error(void **state)
 {
 	struct rig *r = *state;
 	struct disk *disk;
+	siginfo_t info;
 	u8 in[512];
 	pid_t pid;
 
@@ -246,11 +247,11 @@ static void a_daemon_that_dies_is_an_io_error(void **state)
 	pid = child_of_ours();
 	if (pid) {
 		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 		assert_int_equal(disk_io(&r->user, disk, DISK_READ, 0, in, sizeof(in)), -EIO);
 		/* The next start of the guest is told so, too. */
 		disk_let_go(disk);
-		while (!disk_connect(disk, r->error, sizeof(r->error)))
-			usleep(1000);
+		assert_int_equal(disk_connect(disk, r->error, sizeof(r->error)), -EIO);
 		assert_non_null(strstr(r->error, "qemu-storage-daemon has ended"));
 	}
 	image_close(disk);

@@ -73,6 +73,7 @@ static enum nt_status create_sub_channels(struct storvsp_request *q, const struc
 	return NT_SUCCESS;
 }
 
+#define PRIMARY false
 #define ANY_CHANNEL true
 
 /* What a sub-channel does not have comes on the primary channel only. FC operations are unknown. */
@@ -82,14 +83,15 @@ static const struct {
 	unsigned states;
 	bool any_channel;
 } operations[VSTOR_OPERATIONS] = {
-	[VSTOR_BEGIN_INITIALIZATION] = { begin, VSTOR_HEADER_SIZE, STORVSP_BEGIN },
-	[VSTOR_QUERY_PROTOCOL_VERSION] = { query_version, VSTOR_HEADER_SIZE + 4, STORVSP_VERSION },
+	[VSTOR_BEGIN_INITIALIZATION] = { begin, VSTOR_HEADER_SIZE, STORVSP_BEGIN, PRIMARY },
+	[VSTOR_QUERY_PROTOCOL_VERSION] = { query_version, VSTOR_HEADER_SIZE + 4, STORVSP_VERSION,
+					   PRIMARY },
 	[VSTOR_QUERY_PROPERTIES] = { query_properties,
 				     VSTOR_HEADER_SIZE + sizeof(struct vstor_properties),
-				     STORVSP_PROPERTIES },
-	[VSTOR_END_INITIALIZATION] = { end, VSTOR_HEADER_SIZE, STORVSP_END },
+				     STORVSP_PROPERTIES, PRIMARY },
+	[VSTOR_END_INITIALIZATION] = { end, VSTOR_HEADER_SIZE, STORVSP_END, PRIMARY },
 	[VSTOR_CREATE_SUB_CHANNELS] = { create_sub_channels, VSTOR_HEADER_SIZE + 2,
-					STORVSP_END | STORVSP_READY },
+					STORVSP_END | STORVSP_READY, PRIMARY },
 	[VSTOR_EXECUTE_SRB] = { storvsp_execute, VSTOR_PACKET_WIN7, STORVSP_READY, ANY_CHANNEL },
 	[VSTOR_RESET_LUN] = { storvsp_reset, VSTOR_ADDRESS_SIZE, STORVSP_READY, ANY_CHANNEL },
 	[VSTOR_RESET_BUS] = { storvsp_reset, VSTOR_HEADER_SIZE, STORVSP_READY, ANY_CHANNEL },

@@ -47,6 +47,7 @@ static const char run_text[] =
 	"                         twice (,,); also, with commas between them: iops=N bps=SIZE\n"
 	"                         burst=MS cache=writeback|none|unsafe aio=auto|io_uring|threads\n"
 	"                         logical_block=512|4096 lock=on|off backing=off|on\n"
+	"                         bus=scsi|ide controller=N target=N lun=N (where the guest finds it)\n"
 	"      --dvd FILE|NBD-URI[,...]\n"
 	"                         a DVD drive with this image in it, read-only; items as for --disk\n"
 	"  -n, --net user[,hostfwd=[tcp|udp:[HOSTADDR]:]HOSTPORT-[GUESTADDR]:GUESTPORT][,mac=MAC]\n"

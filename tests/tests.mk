@@ -143,6 +143,11 @@ $(BUILD)/tests/boot/dns: tests/boot/dns.c
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
+$(BUILD)/tests/boot/kexec: tests/boot/kexec.c
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -static -o $@ $<
+	$(Q)strip $@
 # candela with test devices, and the program that drives them in a stock guest.
 DEVICES_OBJ := $(patsubst %,$(BUILD)/tests/boot/%.o,candela_devices echo plug)
 $(BUILD)/tests/boot/candela_devices: $(DEVICES_OBJ) $(filter-out $(BUILD)/candela.o,$(OBJ))
@@ -153,7 +158,7 @@ $(BUILD)/tests/boot/uio_guest: tests/boot/uio_guest.c tests/boot/plug_proto.h $(
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 -static -I. -o $@ $<
 	$(Q)strip $@
-BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns candela_devices uio_guest)
+BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns kexec candela_devices uio_guest)
 boot-programs: $(BOOT_PROGRAMS)
 .PHONY: boot-programs
 include tests/bench/bench.mk

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Mode pages (SPC-4 6.11 to 6.14, SBC-3 6.5, MMC-6 annex E). A guest may change two bits: WCE, without
- * which every write is put through (FUA), and D_SENSE, the format of sense data. Nothing is saved, no
- * block descriptor sent.
+ * which every write is put through (FUA), and D_SENSE, the format of sense data. No block descriptor
+ * is sent. Nothing can be saved, yet saved values are told, and are the default ones: Linux storvsc
+ * turns a MODE SENSE that fails into one that succeeds without data, on which tools stumble.
  */
 #include <string.h>
 
@@ -112,10 +113,6 @@ void scsi_mode_sense(struct scsi_command *c)
 	u8 code = c->cdb[2] & 0x3f, subpage = c->cdb[3];
 	enum values values = c->cdb[2] >> 6;
 
-	if (values == SAVED) {
-		scsi_illegal(c, SCSI_ASC_SAVING_NOT_SUPPORTED);
-		return;
-	}
 	for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
 		if (page_here(&pages[i], c) && (code == SCSI_MODE_ALL || code == pages[i].code))
 			len += page_write(c->data + len, &pages[i], c, values);

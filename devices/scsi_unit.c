@@ -39,12 +39,16 @@ static void disk_release(struct scsi_unit *unit, struct disk *disk)
 		disk->ops->close(disk);
 }
 
+/* The last one releases first: until then the slot is no one else's. */
 void scsi_medium_drop(struct scsi_unit *unit, struct scsi_medium *medium)
 {
-	struct disk *disk = medium->disk; /* the slot may be another's after the last one */
+	u32 refs = atomic_load(&medium->refs);
 
-	if (atomic_fetch_sub(&medium->refs, 1) == (SCSI_RETIRED | 1))
-		disk_release(unit, disk);
+	while (refs != (SCSI_RETIRED | 1))
+		if (atomic_compare_exchange_weak(&medium->refs, &refs, refs - 1))
+			return;
+	disk_release(unit, medium->disk);
+	atomic_store(&medium->refs, SCSI_RETIRED);
 }
 
 static void medium_retire(struct scsi_unit *unit, struct scsi_medium *medium)

@@ -87,7 +87,7 @@ $(foreach t,save save_channel save_stream,\
 $(foreach t,storvsp storvsp_save,\
 	$(eval $(call unit_test,devices/$(t)_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) $(DISKS)
-$(foreach t,disk,\
+$(foreach t,disk compare mode reserve unit mmc,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels move reset plug save_channels,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,$(sort tests/devices/storvsp_bed.c $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
@@ -135,7 +135,7 @@ include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
 THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
-	devices/storvsp_move_test devices/netvsp_move_test vmbus/late_test vmbus/plug_test
+	devices/storvsp_move_test devices/netvsp_move_test devices/scsi_unit_test vmbus/late_test vmbus/plug_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 

@@ -100,6 +100,7 @@ $(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
 $(foreach t,nbd daemon,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))
+$(eval $(call unit_test,devices/disk_sandbox_test,tests/devices/nbd_server.c tests/devices/disk_user.c seccomp/seccomp.c $(SERVED) $(DISKS),-luring -lnbd -lcap-ng))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))
 $(eval $(call unit_test,devices/rndis_test,devices/rndis.c devices/rndis_oid.c))
 NETVSP := $(wildcard devices/netvsp*.c) devices/rndis.c \

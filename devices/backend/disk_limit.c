@@ -138,7 +138,7 @@ static void limit_submit(struct disk *disk, struct disk_op *op)
 	now = loop_now_ns();
 	start = lane ? limit_take(l, op, now) : now;
 	if (start <= now) {
-		disk_submit(disk->lower, op);
+		disk_submit(l->disk.lower, op);
 		return;
 	}
 	lane_add(lane, l, op);

@@ -103,6 +103,10 @@ run:
 test:
 	@tests/run
 
+# What takes hours (tests/soak); SOAK='pattern' narrows it, ROUNDS=10 are those of boots and chaos.
+soak:
+	@ROUNDS=$(ROUNDS) tests/soak $(if $(SOAK),'$(SOAK)')
+
 # A shell in the emulated machine with AMD-V.
 lab:
 	@images/lab/lab -n -- $${SHELL:-/bin/sh}
@@ -142,6 +146,7 @@ help:
 	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets"
 	@echo "                its disk, KERNEL=6.1-cloud takes another (images/run --help)"
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
+	@echo "make soak       hours of stock guests: drivers come and go, kexec, boots (SOAK='pattern', ROUNDS=10)"
 	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
 	@echo "make fuzz       every fuzz target for SECONDS=600 with JOBS=1 process, TARGET=name for one;"
@@ -153,5 +158,5 @@ help:
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR="
 	@echo "make clean      forget what was built"
 
-.PHONY: all run test lab bench lint format install clean help
+.PHONY: all run test soak lab bench lint format install clean help
 -include $(OBJ:.o=.d)

@@ -14,12 +14,13 @@ next_initrd() {
 	(cd next && find . | cpio -o -H newc) >>initrd.img
 }
 
-# command_line: ours; a crash kernel lies in what was reserved, and reserves nothing itself
+# command_line: ours. The next kernel is unpacked by its own start, which our first was not: where that
+# puts it is to be the same each time. A crash kernel lies in what was reserved, and reserves nothing.
 command_line() {
 	if [ "$how" = crash ]; then
-		sed 's/crashkernel=[^ ]*//; s/$/ nr_cpus=1 reset_devices/' /proc/cmdline
+		sed 's/crashkernel=[^ ]*//; s/$/ nokaslr nr_cpus=1 reset_devices/' /proc/cmdline
 	else
-		cat /proc/cmdline
+		sed 's/ nokaslr//; s/$/ nokaslr/' /proc/cmdline
 	fi
 }
 

@@ -8,10 +8,11 @@
  * (fdatasync) or FUA (RWF_DSYNC) empties it. Where O_DIRECT takes no buffer that lies as the guest's
  * does, the request goes through buffers of its loop's ring, a piece at a time.
  *
- * Nothing here is written once the disk is in use, so any loop may submit.
+ * Nothing here but a flag is written once the disk is in use, so any loop may submit.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,6 +34,7 @@ struct disk_raw {
 	int fd;
 	u64 file; /* tells it from others that were the same fd */
 	struct disk_raw_how how;
+	_Atomic bool lost; /* some of what was written, for good */
 	void *zeroes; /* ZEROES bytes, all of them the host's one zero page */
 };
 
@@ -189,6 +191,18 @@ static void transfer_done(struct disk_op *op, u64 bytes)
 	}
 }
 
+/*
+ * Where the kernel could not write back what lay in its page cache, it says so once and then takes it
+ * for clean: the next flush would succeed, and cover nothing. So none succeeds any more.
+ */
+static void note_loss(const struct disk_op *op, int res)
+{
+	bool syncs = op->io.kind == URING_FSYNC || (op->io.kind == URING_WRITEV && op->io.mode);
+
+	if (syncs && (res == -EIO || res == -ENOSPC || res == -EDQUOT))
+		atomic_store_explicit(&raw_of(op)->lost, true, memory_order_relaxed);
+}
+
 static bool refused(int res)
 {
 	return res == -EOPNOTSUPP || res == -ENOSYS || res == -EINVAL || res == -ENODEV;
@@ -240,6 +254,7 @@ static void raw_io_done(struct uring_op *io, int res)
 		uring_submit(op->uring, io);
 		return;
 	}
+	note_loss(op, res);
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -275,6 +290,9 @@ static void raw_submit(struct disk *disk, struct disk_op *op)
 	op->finished = 0;
 	op->retries = RETRIES;
 	op->buffer = 0;
+	if (!err && op->kind == DISK_FLUSH &&
+	    atomic_load_explicit(&raw_of(op)->lost, memory_order_relaxed))
+		err = -EIO;
 	if (err || raw_needs_nothing(disk, op)) {
 		disk_complete(op, err);
 		return;

@@ -26,6 +26,16 @@ ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 	return preadv2(fd, iov, count, offset, 0);
 }
 
+/* A host disk that fails to take what the page cache holds, and is asked about it once. */
+static bool sync_fails;
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return sync_fails ? -1 : 0;
+}
+
 #define BLOCK 512u
 #define SIZE MiB(4)
 #define PIECES 8
@@ -504,6 +514,23 @@ static void asking_again_has_an_end(void **state)
 	close(fds[1]);
 }
 
+static void what_was_lost_once_is_lost(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = config_open(r, (struct disk_config){ .aio = DISK_AIO_THREADS });
+	u8 buf[BLOCK] = { 0 };
+
+	assert_non_null(disk);
+	assert_int_equal(io_run(r, disk, DISK_WRITE, 0, buf, BLOCK), 0);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), 0);
+	sync_fails = true;
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
+	sync_fails = false;
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
+	assert_int_equal(io_run(r, disk, DISK_READ, 0, buf, BLOCK), 0);
+	disk_close(disk);
+}
+
 /* /dev/full cannot be flushed: who never asks it does not notice. */
 static void an_unsafe_disk_flushes_nothing(void **state)
 {
@@ -707,6 +734,7 @@ int main(void)
 		TEST(discard_frees_space),
 		TEST(host_errors_are_passed_on),
 		TEST(asking_again_has_an_end),
+		TEST(what_was_lost_once_is_lost),
 		TEST(an_unsafe_disk_flushes_nothing),
 		TEST(zeroes_are_written_where_they_cannot_be_asked_for),
 		TEST(bad_images_are_named),

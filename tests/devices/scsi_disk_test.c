@@ -39,6 +39,8 @@ static void vpd_pages_listed_can_be_read(void **state)
 	RUN(g, 255, SCSI_INQUIRY, 1, 0xc0, 0, 255, 0);
 	assert_sense(g, SCSI_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	RUN(g, 255, SCSI_INQUIRY, 1, SCSI_VPD_BLOCK_LIMITS, 0, 255, 0);
+	assert_int_equal(g->buf[5], SCSI_BOUNCE / BLOCK);
+	assert_int_equal(scsi_get16(g->buf + 6), 8);
 	assert_int_equal(scsi_get32(g->buf + 8), SCSI_TRANSFER_MAX / BLOCK);
 	assert_int_equal(scsi_get32(g->buf + 24), SCSI_UNMAP_MAX);
 	assert_int_equal(scsi_get64(g->buf + 36), SCSI_WRITE_SAME_MAX / BLOCK);

@@ -80,7 +80,10 @@ static void other_initiators_are_told(void **state)
 	assert_sense(b, SCSI_UNIT_ATTENTION, SCSI_ASC_MODE_PARAMETERS_CHANGED);
 	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
 	assert_good(b, 0);
-	set_write_cache(b, false);
+	set_write_cache(b, false); /* as it was: no news */
+	b->nexus = 0;
+	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
+	assert_good(b, 0);
 	b->nexus = 2;
 	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
 	assert_sense(b, SCSI_UNIT_ATTENTION, SCSI_ASC_MODE_PARAMETERS_CHANGED);

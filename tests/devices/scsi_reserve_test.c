@@ -153,10 +153,11 @@ static void unregistering(void **state)
 	attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
 	attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
 	good(b, 1, SCSI_PR_RESERVE, WE_AR, 0x11, 0);
+	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
+	assert_int_equal(scsi_get64(b->buf + 8), 0);
 	good(b, 1, SCSI_PR_REGISTER, 0, 0x11, 0);
 	assert_false(writes(b, 3));
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
-	assert_int_equal(scsi_get64(b->buf + 8), 0);
 	good(b, 2, SCSI_PR_REGISTER, 0, 0x12, 0);
 	assert_true(writes(b, 3));
 }

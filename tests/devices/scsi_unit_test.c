@@ -275,8 +275,9 @@ static void disks_come_and_go_under_loops(void **state)
 		while (err == -EBUSY);
 		assert_int_equal(err, 0);
 		assert_int_equal(release_count, 1 + gone);
-		for (u64 before = reader[0].good; reader[0].good == before && gone % 8 == 0;)
-			sched_yield();
+		for (unsigned i = 0; gone % 8 == 0 && i < 2; i++)
+			for (u64 before = reader[i].good; reader[i].good == before;)
+				sched_yield();
 	}
 	stop = true;
 	for (unsigned i = 0; i < 2; i++) {

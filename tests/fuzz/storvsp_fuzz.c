@@ -349,9 +349,9 @@ static void op_srb(struct bed *b, struct fuzz_input *in)
 		fuzz_bytes(in, list, sizeof(list));
 		gmem_write(&b->guest->g.mem, pfn[0] * GUEST_PAGE_SIZE + offset % 4000, list,
 			   sizeof(list));
-	} else {
-		b->guest->tampered = true; /* its own rings may be there */
 	}
+	/* Its own rings may be there. */
+	b->guest->tampered |= pfn[0] < 64 || pfn[1] < 64;
 	if (len)
 		b->sent += !fg_send_pfns(ch, b->sent, offset, len, pfn, &p, size);
 	else

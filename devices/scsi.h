@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SCSI targets of up to SCSI_LUNS logical units, each a disk or a DVD drive. Knows nothing of VMBus:
- * a CDB and a buffer in, status, sense and a count of bytes out. Sources: SPC-4, SBC-3, MMC-6.
+ * SCSI targets of up to SCSI_LUNS logical units, each a disk or a DVD drive. Knows nothing of
+ * VMBus: a CDB and a buffer in, status, sense and a count of bytes out. Sources: SPC-4, SBC-3,
+ * MMC-6.
  *
  * Threads. scsi_execute() is called by several loops at once, also for one unit; each request stays
  * on the loop of its uring. READ and WRITE take no lock: what bears on them is a few atomics. The
- * functions for the owner may be called by any thread while requests run, one at a time for a target.
+ * functions for the owner may be called by any thread while requests run, one at a time for a
+ * target.
  *
  * Life. A unit, once something was attached at its LUN, stays until scsi_target_fini(); what is
  * attached to it (struct disk) comes and goes. A disk that was detached or taken out is given back
@@ -61,8 +63,9 @@ struct scsi_target {
 /*
  * Puts a disk at a LUN, or a DVD drive with disk in it (NULL: empty; the guest sees blocks of 2048
  * bytes, the disk's are at most as large, and never writes). The disk is the target's where 0 is
- * returned. 0; -EINVAL: no such LUN, or not such a disk; -EEXIST: something is there; -EBUSY: requests for what was there last are still under way;
- * -ENOMEM. Other units are told nothing: see scsi_target_attention().
+ * returned. 0; -EINVAL: no such LUN, or not such a disk; -EEXIST: something is there; -EBUSY:
+ * requests for what was there last are still under way; -ENOMEM. Other units are told nothing: see
+ * scsi_target_attention().
  */
 int scsi_target_attach(struct scsi_target *target, unsigned lun, enum scsi_type type,
 		       struct disk *disk);
@@ -86,9 +89,9 @@ struct scsi_unit *scsi_target_unit(const struct scsi_target *target, unsigned lu
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_asc asc);
 
 /*
- * A LUN reset: sense format as it was at first, no RESERVE, no PREVENT. Persistent reservations stay,
- * and so does a write cache that was turned off: who turned it off may not look again. Requests under
- * way end as they would have. A unit attention follows.
+ * A LUN reset: sense format as it was at first, no RESERVE, no PREVENT. Persistent reservations
+ * stay, and so does a write cache that was turned off: who turned it off may not look again.
+ * Requests under way end as they would have. A unit attention follows.
  */
 void scsi_unit_reset(struct scsi_unit *unit);
 

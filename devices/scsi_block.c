@@ -77,7 +77,10 @@ void scsi_write(struct scsi_command *c)
 	decode_transfer(c, DISK_WRITE, fua || write_through(c));
 }
 
-/* What is on stable storage counts as verified. BYTCHK: bytes cannot be written and kept to compare. */
+/*
+ * What is on stable storage counts as verified. BYTCHK: bytes cannot be written and kept to
+ * compare.
+ */
 void scsi_write_verify(struct scsi_command *c)
 {
 	if (c->cdb[1] & 0x06)

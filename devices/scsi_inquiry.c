@@ -74,7 +74,9 @@ static u32 vpd_serial(u8 *p, const struct scsi_command *c)
 	return len;
 }
 
-/* A designator's header; the bytes written. set 1: binary, 2: ASCII; type 1: T10 vendor ID, 3: NAA. */
+/*
+ * A designator's header; the bytes written. set 1: binary, 2: ASCII; type 1: T10 vendor ID, 3: NAA.
+ */
 static u32 designator(u8 *p, u8 set, u8 type, u32 len)
 {
 	p[0] = set;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside the SCSI layer. A command is looked up in the table of scsi_decode.c, let through the unit's
- * gate, and decoded: checked as far as its CDB goes and answered where that needs no I/O. What needs
- * the guest's bytes or the disk is left to take() and run(), which scsi_execute.c calls.
+ * Inside the SCSI layer. A command is looked up in the table of scsi_decode.c, let through the
+ * unit's gate, and decoded: checked as far as its CDB goes and answered where that needs no I/O.
+ * What needs the guest's bytes or the disk is left to take() and run(), which scsi_execute.c calls.
  */
 #ifndef DEVICES_SCSI_INTERNAL_H
 #define DEVICES_SCSI_INTERNAL_H

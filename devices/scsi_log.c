@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* LOG SENSE (SPC-4 6.9): what a disk without a surface has to tell: its errors, and that it is well. */
+/*
+ * LOG SENSE (SPC-4 6.9): what a disk without a surface has to tell: its errors, and that it is
+ * well.
+ */
 #include <string.h>
 
 #include "devices/scsi_internal.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A DVD drive (MMC-6): the commands that disks do not have. The medium is a DVD-ROM of one session
- * with one data track, which is the whole image. Left out: audio, raw sectors (READ CD), regions and
- * keys, speeds.
+ * with one data track, which is the whole image. Left out: audio, raw sectors (READ CD), regions
+ * and keys, speeds.
  */
 #include <string.h>
 

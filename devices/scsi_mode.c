@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mode pages (SPC-4 6.11 to 6.14, SBC-3 6.5, MMC-6 annex E). A guest may change two bits: WCE, without
- * which every write is put through (FUA), and D_SENSE, the format of sense data. No block descriptor
- * is sent. Nothing can be saved, yet saved values are told, and are the default ones: Linux storvsc
- * turns a MODE SENSE that fails into one that succeeds without data, on which tools stumble.
+ * Mode pages (SPC-4 6.11 to 6.14, SBC-3 6.5, MMC-6 annex E). A guest may change two bits: WCE,
+ * without which every write is put through (FUA), and D_SENSE, the format of sense data. No block
+ * descriptor is sent. Nothing can be saved, yet saved values are told, and are the default ones:
+ * Linux storvsc turns a MODE SENSE that fails into one that succeeds without data, on which tools
+ * stumble.
  */
 #include <string.h>
 

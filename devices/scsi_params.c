@@ -118,7 +118,7 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 		memset(p, 0, 8);
 		p[0] = rows[i].opcode;
 		p[3] = action ? rows[i].action : 0;
-		p[5] = (u8)(action | timeouts << 1);
+		p[5] = (action ? 1 : 0) | (timeouts ? 2 : 0);
 		p[7] = (u8)scsi_cdb_size(rows[i].opcode);
 		len += 8 + (timeouts ? opcode_timeouts(p + 8) : 0);
 	}
@@ -146,8 +146,8 @@ static void opcodes_one(struct scsi_command *c, u32 alloc)
 }
 
 /*
- * Reporting options: 0 all; 1 one without service actions; 2 one with; 3 one, whichever it is. Asking
- * the wrong way is an error but for 3.
+ * Reporting options: 0 all; 1 one without service actions; 2 one with; 3 one, whichever it is.
+ * Asking the wrong way is an error but for 3.
  */
 void scsi_report_opcodes(struct scsi_command *c)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reservations: the persistent ones (SPC-4 5.13, 6.15, 6.16) and RESERVE and RELEASE of the time
- * before (SPC-2 7.21). Rare, so all of it is under the unit's lock; what it means for READ and WRITE
- * is put into the gates. PREEMPT AND ABORT preempts: what is under way is left to end.
+ * before (SPC-2 7.21). Rare, so all of it is under the unit's lock; what it means for READ and
+ * WRITE is put into the gates. PREEMPT AND ABORT preempts: what is under way is left to end.
  */
 #include "devices/scsi_internal.h"
 

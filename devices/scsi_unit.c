@@ -198,7 +198,7 @@ void scsi_unit_attention(struct scsi_unit *unit, enum scsi_asc asc)
 			return;
 		}
 	}
-	assert(!"a unit attention");
+	assert(false); /* not a unit attention */
 }
 
 enum scsi_attention scsi_unit_attention_take(struct scsi_unit *unit, u8 nexus)

@@ -84,16 +84,16 @@ read_disks() {
 }
 
 hold_echoes() {
-	n=0
+	opened=0
 	rm -f /run/held.*
 	for device in $(vmbus_devices "$echo_class"); do
 		[ "$device" != "$echo" ] || continue
-		[ "$n" -lt "$held" ] || break
-		n=$((n + 1))
+		[ "$opened" -lt "$held" ] || break
+		opened=$((opened + 1))
 		uio_bind "$device" || return
-		(uio_guest hold "$device" >"/run/held.$n" 2>&1 || echo failed >>"/run/held.$n"
-			echo over >>"/run/held.$n") &
-		until_equal 30 held head -n 1 "/run/held.$n" || return
+		(uio_guest hold "$device" >"/run/held.$opened" 2>&1 || echo failed >>"/run/held.$opened"
+			echo over >>"/run/held.$opened") &
+		until_equal 30 held head -n 1 "/run/held.$opened" || return
 	done
 }
 

@@ -155,15 +155,15 @@ static int image_measure(struct image *im)
 }
 
 /*
- * The kernel may hold what a process that was killed had open for some moments more: who was told
- * "in use" asks again.
+ * The kernel may hold what a process that has ended had open, for a second where it was registered
+ * with io_uring: a lock that nobody is found to hold is asked for again.
  */
 static int lock_patiently(int fd, bool writer, char *holder, size_t size)
 {
 	int err = disk_lock(fd, writer, holder, size);
 
-	for (unsigned tries = 10; err == -EBUSY && tries; tries--) {
-		nanosleep(&(struct timespec){ .tv_nsec = 30 * (long)NSEC_PER_MSEC }, NULL);
+	for (unsigned tries = 60; err == -EBUSY && !holder[0] && tries; tries--) {
+		nanosleep(&(struct timespec){ .tv_nsec = 50 * (long)NSEC_PER_MSEC }, NULL);
 		err = disk_lock(fd, writer, holder, size);
 	}
 	return err;

@@ -5,6 +5,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -182,6 +183,8 @@ int sandbox_process(enum sandbox_mode mode, char *error, size_t error_size)
 			strerror(-err));
 	/* libc reads the time zone's file at the first use of a date, which would be too late. */
 	tzset();
+	/* Nor may it look into /proc before it shrinks a thread's heap: threads share the main one. */
+	mallopt(M_ARENA_MAX, 1);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return explain(-errno, error, error_size,
 			       "cannot give up new privileges (%s); run with --sandbox off",

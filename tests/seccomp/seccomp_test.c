@@ -9,6 +9,7 @@
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -450,6 +451,46 @@ static void process_gives_up_rights(void **state)
 		assert_non_null(strstr(c.said, "CapBnd:\t0000000000000000\n"));
 }
 
+#define BLOCKS 64u
+#define BLOCK_BYTES (100u << 10) /* too small for mmap, large enough to be given back */
+
+static void *allocate_and_free(void *mode)
+{
+	void *block[BLOCKS];
+
+	if (sandbox_thread(*(enum sandbox_mode *)mode, SANDBOX_IO))
+		_exit(78);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		block[i] = malloc(BLOCK_BYTES);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		free(block[BLOCKS - 1 - i]);
+	return NULL;
+}
+
+static void arm_and_allocate(void *arg)
+{
+	enum sandbox_mode *mode = arg;
+	pthread_t thread;
+	char error[256];
+
+	if (sandbox_process(*mode, error, sizeof(error)))
+		_exit(77);
+	if (pthread_create(&thread, NULL, allocate_and_free, mode) || pthread_join(thread, NULL))
+		_exit(79);
+}
+
+/* Before it shrinks a thread's heap glibc opens a file of /proc. */
+static void threads_give_memory_back(void **state)
+{
+	enum sandbox_mode mode = SANDBOX_ON;
+	struct child c;
+
+	(void)state;
+	child_run(&c, arm_and_allocate, &mode);
+	assert_string_equal(c.said, "");
+	assert_true(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0);
+}
+
 /* ---- The compiler --------------------------------------------------------------------------- */
 
 /* The build's compiler stands beside the tests: BUILD/tests/seccomp/.. and BUILD/seccomp. */
@@ -554,6 +595,7 @@ int main(void)
 		cmocka_unit_test(violation_is_named),
 		cmocka_unit_test(log_and_off_go_on),
 		cmocka_unit_test(process_gives_up_rights),
+		cmocka_unit_test(threads_give_memory_back),
 		cmocka_unit_test(good_profiles),
 		cmocka_unit_test(bad_profiles),
 	};

@@ -60,7 +60,7 @@ apt_host_mirror() {
 # apt_setup SUITE: make the private configuration (SUITE may be any suite of the archive)
 apt_setup() {
 	apt_suite=$1
-	apt_dir=$cache/apt/$apt_suite
+	apt_dir=$cache/apt/$(apt_suites | tr ' ' +)
 	mkdir -p -- "$apt_dir/lists/partial" "$apt_dir/archives/partial"
 	: >"$apt_dir/status"
 	mirror=$(apt_host_mirror)
@@ -78,7 +78,15 @@ apt_write_sources() {
 		die "no $debian_keyring: install the package debian-archive-keyring"
 	fi
 	printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
-		"$1" "$apt_suite" "$debian_keyring" >"$apt_dir/debian.sources"
+		"$1" "$(apt_suites)" "$debian_keyring" >"$apt_dir/debian.sources"
+}
+
+# apt_suites: the suite, and before backports the suite they are for: they depend on its packages
+apt_suites() {
+	case $apt_suite in
+	*-backports) printf '%s %s\n' "${apt_suite%-backports}" "$apt_suite" ;;
+	*) printf '%s\n' "$apt_suite" ;;
+	esac
 }
 
 # parts and main come first: they keep the host's files (and their hooks) from being read
@@ -97,6 +105,7 @@ apt_settings() {
 		Dir::Cache::archives "$apt_dir/archives";
 		Dir::Cache::pkgcache "";
 		Dir::Cache::srcpkgcache "";
+		APT::Default-Release "$apt_suite";
 		APT::Architecture "amd64";
 		APT::Architectures { "amd64"; };
 		APT::Install-Recommends "false";

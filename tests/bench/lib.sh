@@ -40,14 +40,15 @@ plain_features=$plain_features,ipi=off,ex-processor-masks=off,spinlocks=off
 hv_flags=hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-runtime,hv-crash,hv-reset,hv-synic,hv-stimer
 hv_flags=$hv_flags,hv-stimer-direct,hv-frequencies,hv-tlbflush,hv-ipi
 
-# stock_guest [WORD]: the 6.12 cloud kernel (or $KERNEL), one vCPU, 512 MiB; WORD goes to /init
+# stock_guest [WORDS [PROGRAM]]: the 6.12 cloud kernel (or $KERNEL), one vCPU, 512 MiB; the words go to
+# /init, which is tests/bench/init or that program of its folder; more may be put beside it before
 stock_guest() {
 	kernel=$("$top/images/kernel" "${KERNEL:-6.12-cloud}") || exit 1
 	qemu=$("$top/images/lab/qemu") || exit 1
 	lkvm=${LKVM:-$(command -v lkvm || :)}
 	vmlinuz=$kernel/vmlinuz
 	mkdir -p "$scratch/root/dev"
-	cp "$build/tests/bench/init" "$scratch/root/init"
+	cp "$build/tests/bench/${2:-init}" "$scratch/root/init"
 	(cd "$scratch/root" && find . | cpio --quiet -o -H newc) >"$scratch/initrd" || exit 1
 	line="console=ttyS0 quiet panic=-1${1:+ -- $1}"
 }
@@ -77,6 +78,43 @@ run_case() {
 	kvmtool) exec "$lkvm" run --kernel "$vmlinuz" --initrd "$scratch/initrd" --mem 512 --cpus 1 \
 		--params "$(echo "$line" | sed 's/^/reboot=k /')" --network mode=none ;;
 	esac
+}
+
+# ---- What KVM counts ------------------------------------------------------------------------------
+
+debug=/sys/kernel/debug
+trigger=$debug/tracing/events/kvm/kvm_userspace_exit
+
+# count_user_exits: from now on KVM's tracepoint counts by thread how often KVM_RUN comes back
+count_user_exits() {
+	[ -d $debug/kvm ] || mount -t debugfs debugfs $debug 2>/dev/null
+	if [ ! -d $debug/kvm ]; then
+		echo "$0: $debug/kvm is not to be had (root may mount debugfs)" >&2
+		return 1
+	fi
+	if echo 'hist:keys=common_pid' >$trigger/trigger 2>/dev/null; then
+		trap 'echo "!hist:keys=common_pid" >$trigger/trigger; rm -rf "$scratch"' EXIT
+	fi
+}
+
+# machine PID: the process of the VM that PID is or has started, by KVM's folder for it
+machine() {
+	for p in "$1" $(cat "/proc/$1/task/$1/children"); do
+		for folder in "$debug/kvm/$p"-*; do
+			[ ! -e "$folder/exits" ] || echo "$folder"
+		done
+	done
+}
+
+# user_exits FOLDER: sets $user to how often that VM's threads came back from KVM_RUN, to a dash where
+# nobody counts; no process is started for it, for the VM may be at work
+user_exits() {
+	user=- vm=${1##*/}
+	[ -r $trigger/hist ] || return 0
+	while read -r brace key task end word hits; do
+		[ "$brace$key$end$word" = '{common_pid:}hitcount:' ] || continue
+		[ ! -d "/proc/${vm%-*}/task/$task" ] || user=$((${user#-} + hits))
+	done <$trigger/hist
 }
 
 # ---- Bare guests on both back ends ----------------------------------------------------------------

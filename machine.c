@@ -345,10 +345,9 @@ static int launch_nics(struct machine *m)
 static int add_extra(struct machine *m)
 {
 	const struct machine_extra *extra = m->config->extra;
-	struct machine_bus on = { .bus = m->bus,
-				  .control = &m->control,
-				  .uring = machine_uring,
-				  .uring_ctx = m };
+	struct machine_bus on = {
+		.bus = m->bus, .control = &m->control, .uring = machine_uring, .uring_ctx = m
+	};
 
 	return extra ? extra->add(extra->ctx, &on) : 0;
 }

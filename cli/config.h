@@ -65,7 +65,7 @@ struct config {
 	const char *name; /* "candela" */
 	bool force; /* run a Linux kernel on a KVM that cannot really run it */
 	int verbosity; /* -1 quiet, 0, 1, 2 */
-	const struct machine_extra *extra; /* devices of the program's own (machine.h); NULL: none */
+	const struct machine_extra *extra; /* the program's own devices (machine.h); NULL: none */
 	char **command; /* after `--`; NULL: none */
 	unsigned command_count;
 	/* Storage for what was split off option values: one piece a disk. */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=sh disable=SC2154 # guest.sh comes before it
-# scsi.sh: SCSI as sg3-utils see it, in a guest: /dev/sdb is a disk of 64 MiB whose contents do not
-# matter, /dev/sr0 a drive with a DVD that has the files data and sum.
+# shellcheck shell=sh disable=SC2154 # see guest.sh
+# Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh scsi.sh)"`: SCSI as sg3-utils see it.
+# /dev/sdb is a disk of 64 MiB whose contents do not matter, /dev/sr0 a drive with a DVD that has the files
+# data and sum.
 
 scratch=$(mktemp -d)
 
@@ -16,7 +17,6 @@ has() {
 	echo "FAIL in the guest: $*: status $got, wanted $want and '$text'"
 	tail -n 12 "$scratch/said" | sed 's/^/  /'
 }
-
 
 identity() {
 	has 0 'Msft' sg_inq "$1"

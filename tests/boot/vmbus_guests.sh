@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # read in by guests, which has the rest
-# The tests of the VMBus in stock guests that `make test` has in a short form and `make soak` in a long
-# one. They stand on the functions of guests.
+# The VMBus in stock guests: tests that `make test` has in a short form and `make soak` in a long one.
 
 # version_of KERNEL: the highest VMBus version that it and candela know
 version_of() {

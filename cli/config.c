@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line of `candela run`: one table of options, one function a kind of value. What the
- * items of --disk and --net mean is config_device.c's.
+ * The command line of `candela run`: one table of options, one function a kind of value. Values that
+ * are more than a word are read by files of their own: config_disk.c, config_place.c, config_net.c,
+ * config_chaos.c.
  */
 #include "cli/config.h"
 
@@ -34,22 +35,6 @@ int config_fail(struct config_parse *p, const char *fmt, ...)
 		if ((unsigned char)*s < ' ' || *s == 0x7f)
 			*s = '?';
 	return -EINVAL;
-}
-
-bool config_number(const char *text, u64 max, u64 *number)
-{
-	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-	const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
-	char *end;
-
-	if (hex)
-		text += 2;
-	/* strtoull() would take blanks and signs. */
-	if (!*text || text[strspn(text, digits)])
-		return false;
-	errno = 0;
-	*number = strtoull(text, &end, hex ? 16 : 10);
-	return errno == 0 && *number <= max;
 }
 
 static int set_path(struct config_parse *p, void *field)
@@ -90,27 +75,6 @@ static int set_cpus(struct config_parse *p, void *field)
 static int set_io_threads(struct config_parse *p, void *field)
 {
 	return set_count(p, field, CONFIG_IO_THREADS_MAX, "I/O threads");
-}
-
-bool config_size(const char *text, u64 *bytes)
-{
-	static const char suffixes[] = "KMG";
-	size_t digits = strspn(text, "0123456789");
-	unsigned shift = 0;
-
-	if (!digits)
-		return false;
-	if (text[digits]) {
-		const char *suffix = strchr(suffixes, text[digits] & ~0x20);
-
-		if (!suffix || !*suffix || text[digits + 1])
-			return false;
-		shift = 10 * (unsigned)(suffix - suffixes + 1);
-	}
-	errno = 0;
-	*bytes = strtoull(text, NULL, 10);
-	*bytes = errno || *bytes > UINT64_MAX >> shift ? UINT64_MAX : *bytes << shift;
-	return true;
 }
 
 static int set_memory(struct config_parse *p, void *field)

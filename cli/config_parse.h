@@ -19,16 +19,13 @@ struct config_parse {
 /* Reports "OPTION VALUE: words" on one line, control characters made visible. Always -EINVAL. */
 int config_fail(struct config_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/*
- * A decimal or 0x number that fills all of text. False: it is none, or above max.
- */
+/* ---- config_value.c -------------------------------------------------------------------------- */
+
+/* A decimal or 0x number that fills all of text. False: it is none, or above max. */
 bool config_number(const char *text, u64 max, u64 *number);
 
 /* Reads 512M and the like. False: no size at all. A size beyond 64 bits is made the largest. */
 bool config_size(const char *text, u64 *bytes);
-
-/* What follows "name=" in item, or NULL. */
-char *config_item_value(char *item, const char *name);
 
 /*
  * Cuts the next item off a comma-separated list, in place; a doubled comma stands for itself. NULL
@@ -36,21 +33,33 @@ char *config_item_value(char *item, const char *name);
  */
 char *config_item(char **list);
 
-/* --disk FILE[,...], --dvd FILE[,...] (config_disk.c), --net KIND[,...]. 0, or as config_parse(). */
+/* What follows "name=" in item, or NULL. */
+char *config_item_value(char *item, const char *name);
+
+/* ---- Options with a file of their own; each takes p->value. 0, or as config_parse() ----------- */
+
+/* config_disk.c: --disk FILE[,...], --dvd FILE[,...]. */
 int config_disk(struct config_parse *p);
 int config_dvd(struct config_parse *p);
+
+/* config_net.c: --net KIND[,...]. */
 int config_net(struct config_parse *p);
 
+/* config_chaos.c: --chaos SEED[,RATE][,log=FILE] or replay=FILE. */
+int config_chaos(struct config_parse *p);
+
+/* ---- config_place.c -------------------------------------------------------------------------- */
+
 /*
- * config_place.c: bus=, controller=, target= or lun=, items of --disk. 1: item was one, and is in
- * *place; 0: it was none; or as config_parse().
+ * bus=, controller=, target= or lun=, items of --disk. 1: item was one, and is in *place; 0: it was
+ * none; or as config_parse().
  */
 int config_place_item(struct config_parse *p, struct config_place *place, char *item);
-/* Whether there is such a place. After all options: gives every disk its own. 0, or -EINVAL. */
-int config_place_judge(struct config_parse *p, const struct config_place *place);
-int config_places(struct config_parse *p);
 
-/* --chaos SEED[,RATE][,log=FILE] or replay=FILE. The same. */
-int config_chaos(struct config_parse *p);
+/* Whether there is such a place. 0, or -EINVAL. */
+int config_place_judge(struct config_parse *p, const struct config_place *place);
+
+/* After all options: gives every disk a place of its own. 0, or -EINVAL. */
+int config_places(struct config_parse *p);
 
 #endif

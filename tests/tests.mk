@@ -70,6 +70,7 @@ include tests/bare/bare.mk
 # ---- vmbus
 $(eval $(call unit_test,vmbus/ring_test,vmbus/ring.c))
 $(eval $(call unit_test,vmbus/gpa_range_test,vmbus/gpa_range.c vmm/memory.c))
+$(eval $(call unit_test,vmbus/pace_test,vmbus/pace.c))
 $(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/channel_bed.c $(FAKEGUEST),$(COUNT_ALLOCATIONS)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
@@ -117,7 +118,7 @@ $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-ls
 $(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
 $(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
-CONFIG := cli/config.c cli/config_chaos.c cli/config_device.c cli/config_disk.c cli/config_place.c hyperv/features.c base/trace.c vmbus/trace.c
+CONFIG := $(wildcard cli/config*.c) hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(eval $(call unit_test,cli/config_test,$(CONFIG)))
 $(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))

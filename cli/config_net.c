@@ -1,37 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Items with commas between them, a comma within an item doubled, and the value of --net made of
- * them.
- */
+/* The value of --net: a kind of network, then items with commas between them (config_item()). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/config_parse.h"
-
-char *config_item(char **list)
-{
-	char *item = *list, *from = item, *to = item;
-
-	if (!item)
-		return NULL;
-	for (; *from && (*from != ',' || from[1] == ','); *to++ = *from++)
-		if (*from == ',')
-			from++;
-	*list = *from ? from + 1 : NULL;
-	*to = '\0';
-	return item;
-}
-
-char *config_item_value(char *item, const char *name)
-{
-	size_t len = strlen(name);
-
-	return !strncmp(item, name, len) && item[len] == '=' ? item + len + 1 : NULL;
-}
-
-/* ---- --net --------------------------------------------------------------------------------- */
 
 static int net_mac(struct config_parse *p, struct nic_config *nic, const char *text)
 {

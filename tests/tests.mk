@@ -140,6 +140,9 @@ include tests/fuzz/fuzz.mk
 THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
 	devices/storvsp_move_test devices/netvsp_move_test devices/scsi_unit_test vmbus/late_test vmbus/plug_test
 
+# Those run as the program is built, too: they look at what the C library itself does.
+PLAIN_TESTS := seccomp/seccomp_test
+
 # ---- Helpers of the stock-guest tests and benchmarks
 
 $(BUILD)/tests/boot/dns: tests/boot/dns.c
@@ -176,11 +179,12 @@ unit-programs: $(UNIT_TESTS)
 thread-programs: $(THREAD_TESTS:%=$(BUILD)/tests/%)
 
 # What tests/run runs.
-test-programs: all bench-programs boot-programs $(BUILD)/tests/bare/bare_test
+test-programs: all bench-programs boot-programs $(addprefix $(BUILD)/tests/,bare/bare_test $(PLAIN_TESTS))
 	$(MAKE) BUILD=build/asan SANITIZE=address,undefined unit-programs
 	$(MAKE) BUILD=build/tsan SANITIZE=thread thread-programs
 list-tests:
-	@echo $(UNIT_TESTS:$(BUILD)/%=build/asan/%) $(THREAD_TESTS:%=build/tsan/tests/%)
+	@echo $(UNIT_TESTS:$(BUILD)/%=build/asan/%) $(THREAD_TESTS:%=build/tsan/tests/%) \
+		$(PLAIN_TESTS:%=build/tests/%)
 
 .PHONY: unit unit-programs thread-programs test-programs list-tests
 # Of the tests, of what helps them, and of the init they test.

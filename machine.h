@@ -88,6 +88,7 @@ struct machine_files {
 	struct disk *disk[CONFIG_DISKS_MAX];
 	unsigned disk_count;
 	int console_in, console_out, console_listen; /* -1: not there */
+	bool console_bound; /* the name of the console's socket is ours to remove */
 	int pty_slave; /* kept open so that the line survives its readers; -1 */
 };
 

@@ -19,7 +19,8 @@
 
 static int open_input(const char *option, const char *path, char *error, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* A pipe that nobody writes to would be waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0) {
@@ -97,9 +98,9 @@ static int open_unix(struct machine_files *f, const char *path, char *error, siz
 	}
 	strcpy(addr.sun_path, path);
 	f->console_listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (f->console_listen >= 0 &&
-	    !bind(f->console_listen, (struct sockaddr *)&addr, sizeof(addr)) &&
-	    !listen(f->console_listen, 1))
+	f->console_bound = f->console_listen >= 0 &&
+			   !bind(f->console_listen, (struct sockaddr *)&addr, sizeof(addr));
+	if (f->console_bound && !listen(f->console_listen, 1))
 		return 0;
 	err = errno;
 	snprintf(error, size, "--console unix:%s: %s%s", path, strerror(err),
@@ -230,8 +231,9 @@ void machine_files_close(struct machine_files *f, const struct config *config)
 		chaos_fini(f->chaos);
 	free(f->chaos);
 	f->chaos = NULL;
-	if (f->console_listen >= 0)
+	if (f->console_bound)
 		unlink(config->console_path);
+	f->console_bound = false;
 	close_fd(&f->console_listen);
 	close_fd(&f->console_out);
 	close_fd(&f->pty_slave);

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -64,11 +66,62 @@ static void chaos_has_a_seed(void **state)
 	unlink(path);
 }
 
+/* What is at the name of a socket that could not be made is somebody else's. */
+static void a_file_in_the_way_is_left_alone(void **state)
+{
+	char path[] = "/tmp/machine_files_test.XXXXXX";
+	const struct config config = { .kernel = "/proc/self/exe",
+				       .console = CONSOLE_UNIX,
+				       .console_path = path };
+	struct machine_files f;
+	char error[256] = "";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "remove it if no other candela serves it"));
+	machine_files_close(&f, &config);
+	assert_int_equal(access(path, F_OK), 0);
+	/* Nor is it ours where nothing was opened at all. */
+	f = (struct machine_files){ 0 };
+	machine_files_close(&f, &config);
+	assert_int_equal(access(path, F_OK), 0);
+	/* One that is ours goes. */
+	unlink(path);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	machine_files_close(&f, &config);
+	assert_int_equal(access(path, F_OK), -1);
+	close(fd);
+}
+
+static void a_pipe_is_no_kernel(void **state)
+{
+	char path[] = "/tmp/machine_files_test.XXXXXX";
+	const struct config config = { .kernel = path };
+	struct machine_files f;
+	char error[256] = "";
+
+	(void)state;
+	close(mkstemp(path));
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(20);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), -EINVAL);
+	alarm(0);
+	assert_non_null(strstr(error, "not a regular file"));
+	machine_files_close(&f, &config);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pty_without_a_reader_blocks_nobody),
 		cmocka_unit_test(chaos_has_a_seed),
+		cmocka_unit_test(a_file_in_the_way_is_left_alone),
+		cmocka_unit_test(a_pipe_is_no_kernel),
 	};
 
 	/* It says the name of the line, and would make its cache's folder. */

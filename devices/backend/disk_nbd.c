@@ -210,18 +210,12 @@ static s64 send_flush(struct disk_nbd *n, struct disk_op *op)
 	return nbd_aio_flush(n->h, cb, 0);
 }
 
-static void op_start(struct disk_nbd *n, struct disk_op *op);
-
 static void op_finish(struct disk_nbd *n, struct disk_op *op, int err)
 {
 	if (op->buffer)
 		n->buffers_used &= ~(1u << (op->buffer - 1));
 	op->buffer = 0;
 	uring_complete_remote(op->uring, &op->io, err);
-	op = n->buffers_used != (1u << NBD_BUFFERS) - 1 ? list_pop(&n->wanting, &n->wanting_tail)
-							: NULL;
-	if (op)
-		op_start(n, op);
 }
 
 static bool flush_is_due(const struct disk_nbd *n, const struct disk_op *op)
@@ -282,6 +276,16 @@ static void op_go_on(struct disk_nbd *n, struct disk_op *op)
 
 /* ---- The thread ---- */
 
+/* Those that waited for a buffer, as far as there are any now. */
+static void take_wanting(struct disk_nbd *n)
+{
+	struct disk_op *op;
+
+	while (n->buffers_used != (1u << NBD_BUFFERS) - 1 &&
+	       (op = list_pop(&n->wanting, &n->wanting_tail)))
+		op_start(n, op);
+}
+
 static void take_submitted(struct disk_nbd *n)
 {
 	struct disk_op *op, *in_order = NULL;
@@ -304,6 +308,7 @@ static void take_ended(struct disk_nbd *n)
 
 	while ((op = list_pop(&n->ended, &n->ended_tail)))
 		op_go_on(n, op);
+	take_wanting(n);
 }
 
 static void notice_loss(struct disk_nbd *n)

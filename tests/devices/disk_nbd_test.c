@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <cmocka.h>
 #include <stdio.h>
@@ -267,6 +268,31 @@ static void a_server_that_dies_is_an_io_error(void **state)
 	rig_end(r);
 }
 
+/* As many as all queues of a controller hold, most of them waiting for a buffer. */
+static void all_that_waits_for_a_dead_server_ends(void **state)
+{
+	struct rig *r = rig_launched(NBD_ALL, (struct disk_config){ 0 });
+	const unsigned count = 64 * 256;
+	struct disk_request *q = calloc(count, sizeof(*q));
+	u8 buf[2 * BLOCK];
+
+	(void)state;
+	kill(r->server.pid, SIGSTOP);
+	for (unsigned i = 0; i < count; i++) {
+		q[i] = disk_request(DISK_READ, 0, buf, BLOCK);
+		q[i].iov[1] = (struct iovec){ buf + BLOCK, BLOCK };
+		q[i].op.iov_count = 2;
+		q[i].op.len = 2 * BLOCK;
+		disk_request_start(&r->user, r->disk, &q[i]);
+	}
+	usleep(200000); /* until they wait */
+	nbd_server_kill(&r->server);
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(disk_request_wait(&r->user, &q[i]), -EIO);
+	free(q);
+	rig_end(r);
+}
+
 static void its_errors_are_passed_on(void **state)
 {
 	struct rig *r = rig_begin((struct nbd_server_how){ .flags = NBD_ALL, .write_error = 28 });
@@ -400,6 +426,7 @@ int main(void)
 		cmocka_unit_test(scattered_requests_wait_for_buffers),
 		cmocka_unit_test(one_disk_serves_three_loops),
 		cmocka_unit_test(a_server_that_dies_is_an_io_error),
+		cmocka_unit_test(all_that_waits_for_a_dead_server_ends),
 		cmocka_unit_test(its_errors_are_passed_on),
 		cmocka_unit_test(what_is_no_server_is_named),
 		cmocka_unit_test(each_start_has_its_own_connection),

@@ -157,7 +157,8 @@ void offer_settle(struct vmbus_channel *ch)
 		return;
 	if (device_forgotten(dev)) {
 		offer_free(dev);
-		if (dev->gone)
+		/* Where another thread has asked for something, plug_run() has the last word. */
+		if (dev->gone && !atomic_load(&dev->plug_asked))
 			dev->gone(dev);
 	}
 	/* It may have stood in the way of its twin. */
@@ -348,6 +349,7 @@ static void plug_run(struct loop_work *w)
 
 	if (freeze_holds(dev))
 		return;
+	atomic_store(&dev->plug_asked, false);
 	if (atomic_load(&dev->plug_wanted)) {
 		err = vmbus_offer(dev->bus, dev);
 		if (dev->plugged)
@@ -362,6 +364,7 @@ static void plug_run(struct loop_work *w)
 static void plug_post(struct vmbus_device *dev, bool wanted)
 {
 	atomic_store(&dev->plug_wanted, wanted);
+	atomic_store(&dev->plug_asked, true);
 	loop_post(dev->bus->control, &dev->plug);
 }
 

@@ -92,6 +92,11 @@ struct vmbus_device {
 	 */
 	u32 monitor_us;
 	/*
+	 * The guest answers completions with requests, each of which takes it a while: those that come
+	 * in a burst are waited for, up to 2 ms in all, before it is interrupted.
+	 */
+	bool paced;
+	/*
 	 * NULL or called when the guest has let go of a rescinded device; not where the bus itself
 	 * ends. The device may be freed in it, or offered again. Control loop.
 	 */
@@ -105,6 +110,7 @@ struct vmbus_device {
 	struct vmbus_channel *channel; /* the primary one, then sub_channels_max sub-channels */
 	struct loop_work plug;
 	_Atomic bool plug_wanted;
+	_Atomic bool plug_asked; /* `plug` is still to come */
 	struct vmbus_device *plug_next; /* on bus->plugs */
 	bool plug_waits; /* ... */
 };

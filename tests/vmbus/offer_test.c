@@ -485,6 +485,51 @@ static void devices_are_plugged_by_other_threads(void **state)
 	assert_null(f->p[1].dev.primary);
 }
 
+static void free_gone(struct vmbus_device *dev)
+{
+	note_gone(dev);
+	free(dev);
+}
+
+/* A device of its own, offered, which goes as soon as the guest's message is looked at. */
+static struct vmbus_device *begin_going(struct channel_bed *f)
+{
+	struct vmbus_msg_relid msg = { .header.msgtype = VMBUS_MSG_RELID_RELEASED };
+	struct vmbus_device *dev = calloc(1, sizeof(*dev));
+
+	assert_non_null(dev);
+	dev->ops = f->p[1].dev.ops;
+	dev->instance.b[0] = 7;
+	dev->gone = free_gone;
+	dev->plugged = note_plugged;
+	gone = 0;
+	plug_result = 1;
+	assert_int_equal(vmbus_offer(f->g.bus, dev), 0);
+	msg.child_relid = dev->primary->relid;
+	vmbus_rescind(dev);
+	assert_int_equal(fg_post_raw(&f->g, f->g.msg_conn_id, &msg, sizeof(msg)), 0);
+	return dev;
+}
+
+/* What was asked for before it has gone finds it there, and is followed by gone() once. */
+static void plugs_that_a_going_overtakes(void **state)
+{
+	struct channel_bed *f = *state;
+	struct vmbus_device *dev = begin_going(f);
+
+	vmbus_unplug(dev);
+	fg_pump(&f->g);
+	assert_int_equal(gone, 1);
+	dev = begin_going(f);
+	vmbus_plug(f->g.bus, dev);
+	fg_pump(&f->g);
+	assert_int_equal(gone, 0);
+	assert_int_equal(plug_result, 0);
+	vmbus_rescind(dev);
+	assert_int_equal(fg_release(&f->g, dev->primary->relid), 0);
+	assert_int_equal(gone, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -502,6 +547,7 @@ int main(void)
 		TEST(bare_setup, old_guests_see_255_relids),
 		TEST(bare_setup, sockets_reach_who_listens),
 		TEST(subs_setup, devices_are_plugged_by_other_threads),
+		TEST(bed_setup, plugs_that_a_going_overtakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

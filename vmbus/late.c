@@ -137,13 +137,16 @@ bool late_rescind(struct vmbus_channel *ch)
 	return true;
 }
 
-static void rescind_fire(struct loop_timer *t)
+/* A guest that connects anew or unloads has forgotten it. */
+static void rescind_tell(struct vmbus_channel *ch)
 {
-	struct vmbus_channel *ch = container_of(t, struct channel_late, rescind)->ch;
-
-	/* A guest that connects anew or unloads has forgotten it. */
 	if (ch->bus->state == CONNECTION_UP)
 		offer_rescind(ch);
+}
+
+static void rescind_fire(struct loop_timer *t)
+{
+	rescind_tell(container_of(t, struct channel_late, rescind)->ch);
 }
 
 void late_rescind_forget(struct vmbus_channel *ch)
@@ -157,7 +160,7 @@ static void rescind_now(struct vmbus_channel *ch)
 	if (!ch->late || !ch->late->rescind.armed)
 		return;
 	late_rescind_forget(ch);
-	offer_rescind(ch);
+	rescind_tell(ch);
 }
 
 void late_rescind_all(struct vmbus *bus)

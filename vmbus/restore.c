@@ -68,6 +68,7 @@ static void gone_drop(struct vmbus *bus, struct vmbus_device *dev)
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++)
 		if (bus->channel[i] && bus->channel[i]->device == dev)
 			bus->channel[i] = NULL;
+	late_free(dev);
 	free(dev->channel);
 	gone_free(dev);
 }

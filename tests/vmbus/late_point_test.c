@@ -307,6 +307,14 @@ static void a_rescind_ends_with_the_connection(void **state)
 	time_comes(f, t);
 	f->g.bus->state = CONNECTION_UP;
 	assert_int_equal(fg_offers_poll(&f->g), SUBS);
+	/* Nor where the host is frozen by then. */
+	late_open(f);
+	rescind_and_offer(f);
+	assert_int_equal(fg_offers_poll(&f->g), SUBS);
+	f->g.bus->state = CONNECTION_RESETTING;
+	late_rescind_all(f->g.bus);
+	f->g.bus->state = CONNECTION_UP;
+	assert_int_equal(fg_offers_poll(&f->g), 0);
 }
 
 /* Nor is one that lets go of it by itself. */
@@ -342,6 +350,25 @@ static void a_rescind_is_not_frozen(void **state)
 	f->g.bus->freezing = false;
 }
 
+/* A host that cannot take in what was saved leaves nothing of it behind. */
+static void a_device_that_cannot_be_restored(void **state)
+{
+	struct late_bed *f = *state;
+	struct stream_out s = { 0 };
+
+	vmbus_rescind(&f->dev);
+	assert_true(fg_freeze(&f->g));
+	assert_int_equal(vmbus_save(f->g.bus, &s, NULL), 0);
+	assert_int_equal(fg_new_host(&f->g), 0);
+	/* The devices are there; what follows them is not. */
+	s.bytes[s.len - 1] ^= 1;
+	stream_patch_u32(
+		&s, VMBUS_STATE_CRC_AT,
+		stream_crc32(s.bytes + VMBUS_STATE_CRC_FROM, s.len - VMBUS_STATE_CRC_FROM));
+	assert_int_equal(vmbus_restore(f->g.bus, s.bytes, s.len), -EINVAL);
+	stream_free(&s);
+}
+
 /* The end of the machine, with a rescind that nobody was told of; the loops outlive the bus. */
 static void the_end(void **state)
 {
@@ -373,6 +400,7 @@ int main(void)
 		TEST(a_rescind_ends_with_the_connection),
 		TEST(a_rescind_ends_with_the_offer),
 		TEST(a_rescind_is_not_frozen),
+		TEST(a_device_that_cannot_be_restored),
 		TEST(the_end),
 	};
 

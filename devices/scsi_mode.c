@@ -200,7 +200,10 @@ static bool pages_parse(struct scsi_command *c, const u8 *p, u32 len, u32 *flags
 	return true;
 }
 
-/* What was cached before is put through before the guest may rely on that. */
+/*
+ * What was cached before is put through before the guest may rely on that: also where the cache was
+ * off already, for then it may be that this failed the last time.
+ */
 static void flags_apply(struct scsi_command *c, u32 flags)
 {
 	u32 ours = SCSI_WRITE_THROUGH | SCSI_D_SENSE;
@@ -211,7 +214,7 @@ static void flags_apply(struct scsi_command *c, u32 flags)
 		;
 	if ((before ^ flags) & ours)
 		scsi_unit_attend(c->unit, SCSI_UA_MODE_PARAMETERS, c->nexus);
-	if (flags & ~before & SCSI_WRITE_THROUGH)
+	if (flags & SCSI_WRITE_THROUGH)
 		c->run = scsi_run_flush;
 }
 

@@ -66,6 +66,13 @@ static void a_cache_that_cannot_be_flushed_is_an_error(void **state)
 	b->spy.err = -EIO;
 	select_6(b, len);
 	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
+	/* Nor is it none when the guest asks again. */
+	select_6(b, len);
+	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
+	b->spy.err = 0;
+	select_6(b, len);
+	assert_good(b, len);
+	assert_int_equal(b->spy.kinds[DISK_FLUSH], 3);
 }
 
 static void other_initiators_are_told(void **state)

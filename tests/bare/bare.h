@@ -84,10 +84,6 @@ void bare_no_eoi(uint8_t vector);
 /* Interrupts this VP, or another, took on a vector so far. */
 uint32_t bare_count(uint8_t vector);
 uint32_t bare_count_on(unsigned vp, uint8_t vector);
-/* The vectors this VP took, oldest first, the last BARE_ORDER of them; and how many in all. */
-#define BARE_ORDER 64
-uint32_t bare_order(uint8_t order[static BARE_ORDER]);
-void bare_order_clear(void);
 
 /* Sleeps until there were more than `seen` interrupts on the vector. Interrupts are on after it. */
 void bare_wait(uint8_t vector, uint32_t seen);
@@ -144,7 +140,6 @@ void bare_ipi(uint32_t vp, uint8_t vector);
 #define BARE_PAGE_USER 0x4ull
 void *bare_window(unsigned slot);
 void bare_map(unsigned slot, const void *page, uint64_t flags);
-void bare_unmap(unsigned slot);
 void bare_invlpg(const volatile void *at);
 
 /* ---- Hyper-V: runtime/hyperv.c ----------------------------------------------------------------------- */

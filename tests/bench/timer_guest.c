@@ -12,8 +12,6 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define CPUID1_ECX_TSC_DEADLINE (1u << 24)
 
-#define UNITS_PER_MS 10000u /* of 100 ns */
-
 static struct hv_reference_tsc reference __attribute__((aligned(HV_PAGE_SIZE)));
 static struct latency_table table;
 static uint32_t rounds;

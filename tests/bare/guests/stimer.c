@@ -203,7 +203,6 @@ static void check_all(void)
 
 	for (unsigned n = 0; n < HV_STIMERS; n++)
 		bare_wrmsr(HV_MSR_SINT0 + 8 + n, BARE_VECTOR + 8 + n);
-	bare_order_clear();
 	for (unsigned n = HV_STIMERS; n--;)
 		arm(n, by_message(8 + n, 0), start + n * TICK);
 	for (unsigned n = 0; n < HV_STIMERS; n++) {

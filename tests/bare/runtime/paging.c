@@ -17,12 +17,6 @@ void bare_map(unsigned slot, const void *page, uint64_t flags)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-void bare_unmap(unsigned slot)
-{
-	bare_window_table[slot] = 0;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
 void bare_invlpg(const volatile void *at)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(at) : "memory");

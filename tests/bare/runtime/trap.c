@@ -111,7 +111,6 @@ void bare_trap(struct frame *f)
 		exception(vp, f);
 		return;
 	}
-	vp->order[vp->order_count++ % BARE_ORDER] = v;
 	vp->count[v]++;
 	if (handler[v])
 		handler[v]();
@@ -137,21 +136,6 @@ uint32_t bare_count_on(unsigned vp, uint8_t vector)
 uint32_t bare_count(uint8_t vector)
 {
 	return bare_vp()->count[vector];
-}
-
-uint32_t bare_order(uint8_t order[static BARE_ORDER])
-{
-	const struct bare_vp *vp = bare_vp();
-	uint32_t count = vp->order_count, first = count > BARE_ORDER ? count - BARE_ORDER : 0;
-
-	for (uint32_t i = first; i < count; i++)
-		order[i - first] = vp->order[i % BARE_ORDER];
-	return count;
-}
-
-void bare_order_clear(void)
-{
-	bare_vp()->order_count = 0;
 }
 
 void bare_wait(uint8_t vector, uint32_t seen)

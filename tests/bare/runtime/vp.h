@@ -16,8 +16,6 @@ struct bare_vp {
 	volatile uint32_t asked, done;
 	/* Interrupts taken. */
 	volatile uint32_t count[256];
-	volatile uint32_t order_count;
-	uint8_t order[BARE_ORDER];
 };
 
 extern uint8_t bare_stacks[BARE_VPS][STACK_SIZE];

@@ -21,12 +21,13 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.
 # Has tests/allocations.c see what the objects of a program allocate.
 COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligned_alloc mmap)
 
-# Disk back ends and what they stand on.
+# Disk back ends and what they stand on; SERVED: disk_open.c and what only it needs.
 URING := base/uring.c base/uring_workers.c base/loop.c
-# (disk_open.c and what only it needs aside)
 DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c _limit.c _meter.c) $(URING) base/log.c
-
 SERVED := $(addprefix devices/backend/disk_,open.c nbd.c nbd_open.c daemon.c)
+
+# Storage before the fake guest.
+STORVSP := $(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST))
 
 # ---- base
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
@@ -77,7 +78,7 @@ $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
 $(foreach t,gpadl connection threads,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(eval $(call unit_test,vmbus/echo_test,tests/boot/echo.c $(FAKEGUEST)))
-$(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/echo.c $(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring))
+$(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/echo.c $(STORVSP),-luring))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
 $(foreach t,late late_point,\
@@ -86,12 +87,12 @@ $(foreach t,save save_channel save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices
 $(foreach t,storvsp storvsp_save,\
-	$(eval $(call unit_test,devices/$(t)_test,$(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
+	$(eval $(call unit_test,devices/$(t)_test,tests/devices/held_disk.c $(STORVSP),-luring)))
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) $(DISKS)
 $(foreach t,disk compare mode reserve unit mmc,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels move reset plug save_channels,\
-	$(eval $(call unit_test,devices/storvsp_$(t)_test,$(sort tests/devices/storvsp_bed.c $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)),-luring)))
+	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c $(STORVSP),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))

@@ -26,8 +26,7 @@ $(BUILD)/tests/bench/latency: $(LATENCY_OBJ)
 	@$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llz4 -lzstd -llzma -lz
 
-BUS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/bench/bus*.c) tests/allocations.c \
-	$(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAKEGUEST)))
+BUS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/bus*.c) tests/allocations.c $(STORVSP))
 $(BUILD)/tests/bench/bus: $(BUS_OBJ)
 	@$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) -luring

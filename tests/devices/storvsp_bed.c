@@ -12,51 +12,10 @@
 
 /* ---- Disks ----------------------------------------------------------------------------------- */
 
-static void held_submit(struct disk *disk, struct disk_op *op)
-{
-	struct bed_disk *d = container_of(disk, struct bed_disk, disk);
-
-	assert_false(d->closed);
-	if (!d->hold) {
-		disk_submit(d->below, op);
-		return;
-	}
-	assert_true(d->count < ARRAY_SIZE(d->held));
-	d->held[d->count++] = op;
-}
-
-static void held_close(struct disk *disk)
-{
-	struct bed_disk *d = container_of(disk, struct bed_disk, disk);
-
-	assert_int_equal(d->count, 0);
-	d->below->ops->close(d->below);
-	d->closed = true;
-}
-
-static const struct disk_ops held_ops = { .submit = held_submit, .close = held_close };
-
 void bed_attach(struct bed *b, unsigned d, unsigned unit)
 {
-	struct bed_disk *disk = &b->disk[d];
-
-	disk->below = disk_mem_open(BED_DISK_SIZE, BED_BLOCK);
-	assert_non_null(disk->below);
-	disk->disk = *disk->below;
-	disk->disk.ops = &held_ops;
-	disk->closed = false;
-	assert_int_equal(storvsp_attach(b->s, unit, &disk->disk), 0);
-}
-
-void bed_release(struct bed *b, unsigned d)
-{
-	struct bed_disk *disk = &b->disk[d];
-	unsigned count = disk->count;
-
-	disk->hold = false;
-	disk->count = 0;
-	for (unsigned i = 0; i < count; i++)
-		disk_submit(disk->below, disk->held[i]);
+	held_disk_open(&b->disk[d], BED_DISK_SIZE, BED_BLOCK);
+	assert_int_equal(storvsp_attach(b->s, unit, &b->disk[d].disk), 0);
 }
 
 /* ---- The host -------------------------------------------------------------------------------- */
@@ -99,7 +58,7 @@ void bed_free(struct bed *b)
 {
 	fg_stop_io(&b->g);
 	for (unsigned i = 0; i < BED_DISKS; i++)
-		bed_release(b, i);
+		held_disk_release(&b->disk[i]);
 	for (unsigned i = 0; i < BED_LOOPS; i++)
 		uring_fini(&b->uring[i]);
 	fg_fini(&b->g);

@@ -8,6 +8,7 @@
 #define TESTS_DEVICES_STORVSP_BED_H
 
 #include "devices/storvsp.h"
+#include "tests/devices/held_disk.h"
 #include "tests/fakeguest/fakeguest.h"
 
 #define BED_LOOPS 2u
@@ -16,20 +17,11 @@
 #define BED_BLOCK 512u
 #define BED_DISK_SIZE MiB(1)
 
-struct bed_disk {
-	struct disk disk;
-	struct disk *below;
-	bool hold;
-	struct disk_op *held[4 * STORVSP_REQUESTS];
-	unsigned count;
-	_Atomic bool closed;
-};
-
 struct bed {
 	struct fakeguest g;
 	struct uring uring[BED_LOOPS];
 	struct storvsp *s;
-	struct bed_disk disk[BED_DISKS];
+	struct held_disk disk[BED_DISKS];
 	struct fg_channel ch[1 + BED_SUBS]; /* the primary one first */
 	gpa_t data; /* a page for each channel */
 	u8 buf[8192];
@@ -69,8 +61,5 @@ int bed_read_write(struct bed *b, struct fg_channel *ch, u64 id, u8 opcode, u8 t
 struct vstor_packet bed_command(struct bed *b, struct fg_channel *ch, u8 target, u8 lun);
 /* ch's page of data. */
 u8 *bed_data(struct bed *b, const struct fg_channel *ch);
-
-/* Lets disk d go on with what it holds. Does not pump. */
-void bed_release(struct bed *b, unsigned d);
 
 #endif

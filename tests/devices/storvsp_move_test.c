@@ -103,7 +103,7 @@ static void requests_under_way_end_first(void **state)
 	fg_signal(&b->ch[1]);
 	fg_pump(&b->g);
 	assert_int_equal(b->disk[0].count, 10);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	/* Their interrupt goes to the old VP. */
 	loop_turn(&b->g.io[1], 0);
 	assert_int_equal(b->g.last_event_vp, 1);
@@ -141,7 +141,7 @@ static void closed_while_it_moves(void **state)
 
 	begin_move(b);
 	assert_int_equal(fg_close(&b->ch[1]), -ETIMEDOUT);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_null(b->s->channel[1].loop);
 	assert_int_equal(fg_open(&b->g, &b->ch[1], &offer, &params), 0);
@@ -156,7 +156,7 @@ static void rescinded_while_it_moves(void **state)
 	begin_move(b);
 	vmbus_rescind(storvsp_device(b->s));
 	fg_pump(&b->g);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	for (unsigned i = 0; i <= BED_SUBS; i++)
 		assert_null(b->s->channel[i].loop);
@@ -168,7 +168,7 @@ static void unloaded_while_it_moves(void **state)
 
 	begin_move(b);
 	assert_int_equal(fg_unload(&b->g), -ETIMEDOUT);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_int_equal(fg_count(&b->g, VMBUS_MSG_UNLOAD_RESPONSE), 1);
 	for (unsigned i = 0; i <= BED_SUBS; i++)
@@ -182,7 +182,7 @@ static void frozen_while_it_moves(void **state)
 
 	begin_move(b);
 	assert_false(fg_freeze(&b->g));
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_true(b->g.frozen);
 	assert_int_equal(vmbus_save(b->g.bus, &out, NULL), 0);
@@ -210,7 +210,7 @@ static void reset_while_it_moves(void **state)
 	begin_move(b);
 	bed_send(b, &b->ch[3], 1, VSTOR_RESET_LUN, &p, sizeof(p));
 	bed_expect_none(b, &b->ch[3]);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	assert_true(bed_answer(b, &b->ch[3], &p) == 1);
 	assert_true(bed_answer(b, &b->ch[1], &p) == 98);
 	for (unsigned i = 0; i < 10; i++)
@@ -232,7 +232,7 @@ static void told_to_scan_while_it_moves(void **state)
 	assert_int_equal(fg_modify(&b->ch[0], 1), 0);
 	bed_attach(b, 1, 1);
 	bed_expect_none(b, &b->ch[0]);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_int_equal(fg_recv(&b->ch[0], b->buf, sizeof(b->buf), &pkt), 1);
 	assert_int_equal(pkt.type, VMBUS_PACKET_COMPLETION);

@@ -122,7 +122,7 @@ static void requests_under_way_end_first(void **state)
 	expect_absent(b, 1, 0, 0);
 	assert_null(released);
 	assert_int_equal(storvsp_attach(b->s, 0, other), -EBUSY);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	for (unsigned i = 0; i <= BED_SUBS; i++) {
 		assert_true(bed_answer(b, &b->ch[i], &p) == i);
 		assert_int_equal(p.status, NT_SUCCESS);
@@ -145,7 +145,7 @@ static void a_reset_and_a_disk_that_goes(void **state)
 	fg_pump(&b->g);
 	assert_int_equal(storvsp_detach(b->s, 0), 0);
 	expect_rescan(b);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	assert_true(bed_answer(b, &b->ch[1], &p) == 1);
 	assert_true(bed_answer(b, &b->ch[2], &p) == 2);
 	assert_int_equal(p.status, NT_SUCCESS);

@@ -103,11 +103,11 @@ static void it_waits_for_requests_of_all_channels(void **state)
 	fg_pump(&b->g);
 	send_reset(b, 1, VSTOR_RESET_BUS, 0, 0);
 	bed_expect_none(b, &b->ch[1]);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	expect(b, 0, 10);
 	expect(b, 2, 12);
 	bed_expect_none(b, &b->ch[1]);
-	bed_release(b, 2);
+	held_disk_release(&b->disk[2]);
 	expect(b, 1, 11);
 	expect(b, 1, RESET_ID);
 	expect(b, 3, 13);
@@ -123,10 +123,10 @@ static void a_unit_s_reset_waits_for_that_unit(void **state)
 	fg_pump(&b->g);
 	send_reset(b, 0, VSTOR_RESET_LUN, 0, 1);
 	bed_expect_none(b, &b->ch[0]);
-	bed_release(b, 1);
+	held_disk_release(&b->disk[1]);
 	expect(b, 3, 2);
 	expect(b, 0, RESET_ID);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	expect(b, 0, 1);
 }
 
@@ -141,11 +141,11 @@ static void what_is_begun_later_is_not_waited_for(void **state)
 	fg_pump(&b->g);
 	send_read(b, 2, 2, 0, 1);
 	fg_pump(&b->g);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	expect(b, 0, 1);
 	expect(b, 0, RESET_ID);
 	bed_expect_none(b, &b->ch[2]);
-	bed_release(b, 1);
+	held_disk_release(&b->disk[1]);
 	expect(b, 2, 2);
 }
 
@@ -161,7 +161,7 @@ static void resets_take_turns(void **state)
 			send_reset(b, i, VSTOR_RESET_BUS + (n & 1 ? -1 : 0), 0, 0);
 	for (unsigned i = 0; i <= BED_SUBS; i++)
 		bed_expect_none(b, &b->ch[i]);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	expect(b, 1, 1);
 	for (unsigned i = 0; i <= BED_SUBS; i++) {
 		for (unsigned n = 0; n < 5; n++)
@@ -184,11 +184,11 @@ static void channels_close_meanwhile(void **state)
 	fg_pump(&b->g);
 	assert_int_equal(fg_close(&b->ch[1]), -ETIMEDOUT);
 	assert_int_equal(fg_close(&b->ch[3]), -ETIMEDOUT);
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_null(b->s->channel[1].loop);
 	assert_non_null(b->s->channel[3].loop);
-	bed_release(b, 1);
+	held_disk_release(&b->disk[1]);
 	fg_pump(&b->g);
 	assert_null(b->s->channel[3].loop);
 	assert_null(b->s->resets.first);

@@ -98,7 +98,7 @@ static void requests_of_all_are_drained_and_a_reset_ends(void **state)
 	bed_send(b, &b->ch[2], 9, VSTOR_RESET_BUS, &p, sizeof(p));
 	fg_pump(&b->g);
 	assert_false(fg_freeze(&b->g));
-	bed_release(b, 0);
+	held_disk_release(&b->disk[0]);
 	fg_pump(&b->g);
 	assert_true(b->g.frozen);
 	move(b);

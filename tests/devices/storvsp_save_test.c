@@ -9,55 +9,23 @@
 #include <cmocka.h>
 
 #include "devices/storvsp.h"
+#include "tests/devices/held_disk.h"
 #include "tests/fakeguest/fakeguest.h"
 #include "vmbus/save.h"
 
 #define BLOCK 512u
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-/* A memory disk that can hold its requests back. */
-struct slow {
-	struct disk disk;
-	struct disk *below;
-	bool hold;
-	struct disk_op *held[STORVSP_REQUESTS];
-	unsigned count;
-};
-
 struct rig {
 	struct fakeguest g;
 	struct fg_channel ch;
 	struct uring uring;
 	struct storvsp *s;
-	struct slow slow;
+	struct held_disk slow;
 	struct stream_out state;
 	u8 buf[4096];
 	struct fg_packet pkt;
 };
-
-static void slow_submit(struct disk *disk, struct disk_op *op)
-{
-	struct slow *s = container_of(disk, struct slow, disk);
-
-	if (s->hold)
-		s->held[s->count++] = op;
-	else
-		disk_submit(s->below, op);
-}
-
-static void slow_close(struct disk *disk)
-{
-	(void)disk;
-}
-
-static void slow_release(struct slow *s)
-{
-	for (unsigned i = 0; i < s->count; i++)
-		disk_submit(s->below, s->held[i]);
-	s->count = 0;
-}
-
-static const struct disk_ops slow_ops = { .submit = slow_submit, .close = slow_close };
 
 static struct uring *rig_uring(void *ctx, struct loop *loop)
 {
@@ -80,9 +48,8 @@ static int setup(void **state)
 	*state = r;
 	assert_int_equal(fg_init(&r->g, &config), 0);
 	assert_int_equal(uring_init(&r->uring, &r->g.io[0], 64), 0);
-	r->slow.below = disk_mem_open(MiB(1), BLOCK);
-	r->slow.disk = *r->slow.below;
-	r->slow.disk.ops = &slow_ops;
+	held_disk_open(&r->slow, MiB(1), BLOCK);
+	r->slow.kept = true;
 	controller_new(r);
 	assert_int_equal(fg_connect(&r->g, VMBUS_VERSION_WIN10_V5_3), 0);
 	assert_int_equal(fg_request_offers(&r->g), 0);
@@ -210,8 +177,7 @@ static void requests_on_the_disk_are_drained(void **state)
 	fg_signal(&r->ch);
 	fg_pump(&r->g);
 	assert_int_equal(r->slow.count, 10);
-	slow_release(&r->slow);
-	r->slow.hold = false;
+	held_disk_release(&r->slow);
 	fg_pump(&r->g);
 	assert_true(r->g.frozen);
 	move(r);
@@ -263,8 +229,7 @@ static void answers_from_the_disk_may_find_no_room(void **state)
 		write_block(r, id);
 	fg_pump(&r->g);
 	assert_false(fg_freeze(&r->g));
-	slow_release(&r->slow);
-	r->slow.hold = false;
+	held_disk_release(&r->slow);
 	fg_pump(&r->g);
 	assert_true(r->g.frozen);
 	assert_true(r->s->channel->unsent_count > 0);

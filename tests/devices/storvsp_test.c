@@ -9,58 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/devices/held_disk.h"
 #include "tests/fakeguest/fakeguest.h"
 
 #define BLOCK 512u
 #define DISK_SIZE MiB(8)
 #define INIT_ID 0xfffffffffffffffdull
 
-/* A memory disk that can hold its requests back. */
-struct slow {
-	struct disk disk;
-	struct disk *below;
-	bool hold;
-	struct disk_op *held[2 * STORVSP_REQUESTS];
-	unsigned count;
-};
-
 struct rig {
 	struct fakeguest g;
 	struct fg_channel ch;
 	struct uring uring;
 	struct storvsp *s;
-	struct slow slow;
+	struct held_disk slow;
 	gpa_t data; /* SCSI_TRANSFER_MAX + 2 pages of guest memory */
 	u64 random;
 	u8 buf[8192];
 };
-
-static void slow_submit(struct disk *disk, struct disk_op *op)
-{
-	struct slow *s = container_of(disk, struct slow, disk);
-
-	if (s->hold)
-		s->held[s->count++] = op;
-	else
-		disk_submit(s->below, op);
-}
-
-static void slow_close(struct disk *disk)
-{
-	struct slow *s = container_of(disk, struct slow, disk);
-
-	s->below->ops->close(s->below);
-}
-
-static void slow_release(struct slow *s)
-{
-	s->hold = false;
-	for (unsigned i = 0; i < s->count; i++)
-		disk_submit(s->below, s->held[i]);
-	s->count = 0;
-}
-
-static const struct disk_ops slow_ops = { .submit = slow_submit, .close = slow_close };
 
 static struct uring *rig_uring(void *ctx, struct loop *loop)
 {
@@ -90,9 +55,7 @@ static int setup(void **state)
 	assert_int_equal(fg_init(&r->g, NULL), 0);
 	assert_int_equal(uring_init(&r->uring, &r->g.io[0], 64), 0);
 	assert_int_equal(storvsp_init(&r->s, 0, rig_uring, r), 0);
-	r->slow.below = disk_mem_open(DISK_SIZE, BLOCK);
-	r->slow.disk = *r->slow.below;
-	r->slow.disk.ops = &slow_ops;
+	held_disk_open(&r->slow, DISK_SIZE, BLOCK);
 	assert_int_equal(storvsp_attach(r->s, 0, &r->slow.disk), 0);
 	assert_int_equal(storvsp_attach(r->s, 0, &r->slow.disk), -EEXIST);
 	assert_int_equal(storvsp_attach(r->s, STORVSP_UNITS, &r->slow.disk), -EINVAL);
@@ -423,7 +386,7 @@ static void requests_beyond_the_slots_wait_and_all_are_answered(void **state)
 	fg_pump(&r->g);
 	assert_int_equal(r->slow.count, STORVSP_REQUESTS);
 	assert_true(sent > STORVSP_REQUESTS);
-	slow_release(&r->slow);
+	held_disk_release(&r->slow);
 	/* The in ring is too small for all answers: those wait for room. */
 	for (unsigned rounds = 0; answered < sent && rounds < 10000; rounds++) {
 		fg_pump(&r->g);
@@ -497,7 +460,7 @@ static void closing_waits_for_what_is_under_way(void **state)
 	fg_pump(&r->g);
 	assert_int_equal(fg_close(&r->ch), -ETIMEDOUT);
 	assert_int_equal(r->slow.count, 10);
-	slow_release(&r->slow);
+	held_disk_release(&r->slow);
 	fg_pump(&r->g);
 	assert_int_equal(r->s->channel->in_flight, 0);
 	rig_open(r);

@@ -49,6 +49,7 @@ struct disk_op {
 	unsigned buffer; /* its number and 1; 0: none */
 	unsigned retries; /* left */
 	bool synced; /* what FUA asks for is done */
+	bool after_loss; /* some of what was written before was lost when it began */
 	struct disk_op *next; /* in a list of the back end's */
 	/* What disks that stand on others keep of a request they pass down. */
 	struct {

@@ -34,7 +34,7 @@ struct disk_raw {
 	int fd;
 	u64 file; /* tells it from others that were the same fd */
 	struct disk_raw_how how;
-	_Atomic bool lost; /* some of what was written, for good */
+	_Atomic bool *lost; /* some of what was written, for good: for all starts of the guest */
 	void *zeroes; /* ZEROES bytes, all of them the host's one zero page */
 };
 
@@ -191,16 +191,24 @@ static void transfer_done(struct disk_op *op, u64 bytes)
 	}
 }
 
+static bool has_lost(const struct disk_op *op)
+{
+	return atomic_load_explicit(raw_of(op)->lost, memory_order_relaxed);
+}
+
 /*
  * Where the kernel could not write back what lay in its page cache, it says so once and then takes it
- * for clean: the next flush would succeed, and cover nothing. So none succeeds any more.
+ * for clean: the next flush would succeed, and cover nothing. So none succeeds any more; nor does what
+ * another loop has under way then, flush or FUA, for of several the kernel tells any one. What came of
+ * it.
  */
-static void note_loss(const struct disk_op *op, int res)
+static int note_loss(const struct disk_op *op, int res)
 {
 	bool syncs = op->io.kind == URING_FSYNC || (op->io.kind == URING_WRITEV && op->io.mode);
 
 	if (syncs && (res == -EIO || res == -ENOSPC || res == -EDQUOT))
-		atomic_store_explicit(&raw_of(op)->lost, true, memory_order_relaxed);
+		atomic_store_explicit(raw_of(op)->lost, true, memory_order_relaxed);
+	return syncs && res >= 0 && has_lost(op) && !op->after_loss ? -EIO : res;
 }
 
 static bool refused(int res)
@@ -254,7 +262,7 @@ static void raw_io_done(struct uring_op *io, int res)
 		uring_submit(op->uring, io);
 		return;
 	}
-	note_loss(op, res);
+	res = note_loss(op, res);
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -290,8 +298,8 @@ static void raw_submit(struct disk *disk, struct disk_op *op)
 	op->finished = 0;
 	op->retries = RETRIES;
 	op->buffer = 0;
-	if (!err && op->kind == DISK_FLUSH &&
-	    atomic_load_explicit(&raw_of(op)->lost, memory_order_relaxed))
+	op->after_loss = has_lost(op);
+	if (!err && op->kind == DISK_FLUSH && op->after_loss)
 		err = -EIO;
 	if (err || raw_needs_nothing(disk, op)) {
 		disk_complete(op, err);
@@ -321,6 +329,7 @@ static void raw_close(struct disk *disk)
 	struct disk_raw *r = container_of(disk, struct disk_raw, disk);
 
 	munmap(r->zeroes, ZEROES);
+	munmap(r->lost, sizeof(*r->lost));
 	close(r->fd);
 	free(r);
 }
@@ -336,14 +345,29 @@ static bool can_punch(int fd, u64 size)
 	return !fallocate(fd, PUNCH, (off_t)size, 4096) || errno == EINVAL;
 }
 
+/* 0 or -ENOMEM. */
+static int raw_map(struct disk_raw *r)
+{
+	void *zeroes = mmap(NULL, ZEROES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *lost = mmap(NULL, sizeof(*r->lost), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	r->zeroes = zeroes;
+	r->lost = lost;
+	if (zeroes != MAP_FAILED && lost != MAP_FAILED)
+		return 0;
+	if (zeroes != MAP_FAILED)
+		munmap(zeroes, ZEROES);
+	if (lost != MAP_FAILED)
+		munmap(lost, sizeof(*r->lost));
+	return -ENOMEM;
+}
+
 int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 {
 	struct disk_raw *r = calloc(1, sizeof(*r));
 
-	if (!r)
-		return -ENOMEM;
-	r->zeroes = mmap(NULL, ZEROES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (r->zeroes == MAP_FAILED) {
+	if (!r || raw_map(r)) {
 		free(r);
 		return -ENOMEM;
 	}

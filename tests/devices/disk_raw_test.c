@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "devices/backend/disk.h"
@@ -531,6 +532,59 @@ static void what_was_lost_once_is_lost(void **state)
 	disk_close(disk);
 }
 
+/* A machine's process that hears of the loss is followed by another, at the guest's reboot. */
+static void a_loss_outlives_the_machine(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = config_open(r, (struct disk_config){ .aio = DISK_AIO_THREADS });
+	int status;
+	pid_t pid;
+
+	assert_non_null(disk);
+	pid = fork();
+	if (!pid) {
+		struct rig own = { .random = 1 };
+		int err = loop_init(&own.loop) ?: uring_init(&own.uring, &own.loop, 8);
+
+		sync_fails = true;
+		_exit(err || io_run(&own, disk, DISK_FLUSH, 0, NULL, 0) != -EIO);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
+	disk_close(disk);
+}
+
+/* Of several at once, of different loops, the kernel tells any one; who comes later stands alone. */
+static void a_loss_concerns_all_that_is_under_way(void **state)
+{
+	struct rig *r = *state, other = { .random = 1 };
+	struct disk *disk = config_open(r, (struct disk_config){ .aio = DISK_AIO_THREADS });
+	u8 buf[BLOCK] = { 1 };
+	struct request flush = io(DISK_FLUSH, 0, NULL, 0);
+	struct request fua = io(DISK_WRITE, 0, buf, BLOCK), plain = fua;
+
+	assert_non_null(disk);
+	assert_int_equal(loop_init(&other.loop), 0);
+	assert_int_equal(uring_init(&other.uring, &other.loop, 8), 0);
+	fua.op.fua = true;
+	request_start(&other, disk, &flush);
+	request_start(&other, disk, &fua);
+	request_start(&other, disk, &plain);
+	sync_fails = true;
+	assert_int_equal(io_run(r, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
+	sync_fails = false;
+	assert_int_equal(request_wait(&other, &flush), -EIO);
+	assert_int_equal(request_wait(&other, &fua), -EIO);
+	assert_int_equal(request_wait(&other, &plain), 0);
+	fua = io(DISK_WRITE, 0, buf, BLOCK);
+	fua.op.fua = true;
+	assert_int_equal(request_run(&other, disk, &fua), 0);
+	uring_fini(&other.uring);
+	loop_fini(&other.loop);
+	disk_close(disk);
+}
+
 /* /dev/full cannot be flushed: who never asks it does not notice. */
 static void an_unsafe_disk_flushes_nothing(void **state)
 {
@@ -735,6 +789,8 @@ int main(void)
 		TEST(host_errors_are_passed_on),
 		TEST(asking_again_has_an_end),
 		TEST(what_was_lost_once_is_lost),
+		TEST(a_loss_outlives_the_machine),
+		TEST(a_loss_concerns_all_that_is_under_way),
 		TEST(an_unsafe_disk_flushes_nothing),
 		TEST(zeroes_are_written_where_they_cannot_be_asked_for),
 		TEST(bad_images_are_named),

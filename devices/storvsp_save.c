@@ -4,7 +4,8 @@
  * without room in the ring are carried.
  *
  *	u32 STORVSP_SAVED
- *	u8 state, u16 version, u8 rescan is due: of the controller, with each channel the same
+ *	u8 state, u16 version: of the controller, with each channel the same; u8 rescan is due, as
+ *	it was at this channel's turn: disks come and go meanwhile
  *	u32 count of answers without room; each: u64 transaction id, u32 bytes, the packet
  */
 #include "devices/storvsp.h"
@@ -62,13 +63,13 @@ static int state_restore(struct storvsp_channel *sc, struct stream_in *in)
 	    (version && !storvsp_version_known(version)) ||
 	    (state >= STORVSP_PROPERTIES && !version))
 		return -EINVAL;
-	if (sc != s->channel)
-		return state == s->state && version == s->version && rescan == s->rescan ? 0
-											 : -EINVAL;
-	s->state = state;
-	s->version = version;
-	s->rescan = rescan;
-	return 0;
+	if (sc == s->channel) {
+		s->state = state;
+		s->version = version;
+	}
+	if (rescan)
+		s->rescan = true;
+	return state == s->state && version == s->version ? 0 : -EINVAL;
 }
 
 int storvsp_restore(struct vmbus_channel *ch, struct stream_in *in)

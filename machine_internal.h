@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the files of the machine share; nobody else includes it. machine.c builds and runs,
- * machine_console.c has the serial lines, machine_guest.c what is loaded, machine_outcome.c what
- * the run came to, machine_crash.c what a guest that crashed says.
+ * machine_storage.c has the controllers and disks, machine_console.c the serial lines,
+ * machine_guest.c what is loaded, machine_outcome.c what the run came to, machine_crash.c what a
+ * guest that crashed says. machine_files.c is the supervisor's (machine.h).
  */
 #ifndef MACHINE_INTERNAL_H
 #define MACHINE_INTERNAL_H

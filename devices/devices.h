@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the program that wires the machine needs of each device: create, offer, free. Everything
- * here is main thread, before the loops run or after they ended.
+ * What the program that wires the machine needs of each device: create, offer, free; and what comes
+ * and goes while the guest runs. Main thread, before the loops run or after they ended, where nothing
+ * else is said.
  */
 #ifndef DEVICES_DEVICES_H
 #define DEVICES_DEVICES_H

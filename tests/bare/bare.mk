@@ -42,7 +42,7 @@ $(BARE_MULTIBOOT): tests/bare/multiboot/kernel.c tests/bare/multiboot/link.ld
 	@$(call say,CC,$@)
 	$(Q)$(CC) $(BARE_CFLAGS_32) $(BARE_LDFLAGS_32) -o $@ $<
 
-$(eval $(call unit_test,bare/bare_test,tests/bare/host.c tests/bare/host_ask.c \
+$(eval $(call unit_test,bare/bare_test,tests/bare/host.c tests/bare/host_ask.c tests/bare/host_boot.c \
 	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S,-llz4 -lzstd -llzma -lz))
 $(BUILD)/tests/bare/bare_test: | $(BARE_ELFS) $(BARE_CONTACT) $(BARE_MULTIBOOT)
 $(BUILD)/tests/bare/host.o: ALL_CFLAGS += -DBARE_DIR='"$(BUILD)/tests/bare"'

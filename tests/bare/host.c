@@ -3,7 +3,6 @@
 #include "tests/bare/host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +13,7 @@
 #include "hyperv/ports.h"
 #include "hyperv/tlfs.h"
 #include "tests/bare/bare_proto.h"
-#include "vmm/boot.h"
-#include "vmm/kvm.h"
+#include "tests/bare/host_boot.h"
 #include "vmm/vcpu.h"
 
 #define RAM MiB(64)
@@ -146,37 +144,13 @@ static void wire(struct host *h)
 	synic_on_slot_free(h->hv, slot_free, h);
 }
 
-static void create_vcpu(struct host *h, u32 index)
-{
-	static struct cpuid t;
-
-	assert_int_equal(cpuid_supported(h->vm.kvm_fd, &t), 0);
-	cpuid_for_vp(&t, index, h->vm.cpu_count, false);
-	assert_int_equal(hyperv_cpuid(h->hv, &t), 0);
-	assert_int_equal(vcpu_init(&h->vm.vcpu[index], &h->vm, index, &t.head), 0);
-	assert_int_equal(hyperv_vp_init(h->hv, &h->vm.vcpu[index]), 0);
-}
-
 static void load(struct host *h, const char *guest)
 {
-	struct boot_config config = {
-		.kernel_name = guest, .cmdline = "", .cache_fd = -1, .cpus = h->vm.cpu_count
-	};
-	struct boot_state state = { 0 };
-	int fd = h->vm.vcpu[0].fd;
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/%s.elf", BARE_DIR, guest);
-	config.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (config.kernel_fd < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	assert_int_equal(kvm_get_sregs(fd, &state.sregs), 0);
-	if (boot_load(&h->vm.mem, &config, &state, h->error, sizeof(h->error)))
+	if (host_boot_load(&h->vm, path, h->error, sizeof(h->error)))
 		fail_msg("%s", h->error);
-	close(config.kernel_fd);
-	assert_false(state.linux_guest);
-	assert_int_equal(kvm_set_sregs(fd, &state.sregs), 0);
-	assert_int_equal(kvm_set_regs(fd, &state.regs), 0);
 }
 
 static void begin(struct host *h, const struct guest *guest, enum hyperv_choice choice)
@@ -254,7 +228,7 @@ void host_run(struct host *h, const struct guest *guest, enum hyperv_choice choi
 	begin(h, guest, choice);
 	wire(h);
 	for (u32 i = 0; i < h->vm.cpu_count; i++)
-		create_vcpu(h, i);
+		assert_int_equal(host_boot_vcpu(&h->vm, h->hv, i), 0);
 	load(h, guest->name);
 	assert_int_equal(vm_start(&h->vm), 0);
 	serve(h);

@@ -20,7 +20,7 @@ $(BUILD)/tests/bench/%_guest.elf: tests/bench/%_guest.c tests/bench/latency_prot
 	@$(call say,CC,$@)
 	$(Q)$(CC) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $(filter %.c %.o,$^)
 
-LATENCY_OBJ := $(patsubst %,$(BUILD)/%.o,$(basename tests/bench/latency.c \
+LATENCY_OBJ := $(patsubst %,$(BUILD)/%.o,$(basename tests/bench/latency.c tests/bare/host_boot.c \
 	$(wildcard base/log.c vmm/*.c hyperv/*.c) vmm/dsdt.S))
 $(BUILD)/tests/bench/latency: $(LATENCY_OBJ)
 	@$(call say,LD,$@)

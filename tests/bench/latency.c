@@ -9,7 +9,6 @@
  * Exit status 0, 1 for a failure, 77 where this host cannot.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +23,8 @@
 #include "hyperv/synic.h"
 #include "hyperv/tlfs.h"
 #include "tests/bare/bare_proto.h"
+#include "tests/bare/host_boot.h"
 #include "tests/bench/latency_proto.h"
-#include "vmm/boot.h"
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -69,7 +68,7 @@ static void must(int err, const char *what)
 		die(1, what, strerror(-err));
 }
 
-/* ---- KVM's statistics ------------------------------------------------------------------------------ */
+/* ---- KVM's statistics ------------------------------------------------------------------------ */
 
 /* Finds the vCPU's count of exits; without one (an older KVM) stats_fd stays -1. */
 static void stats_find(struct host *h)
@@ -110,7 +109,7 @@ static u64 user_exits(const struct host *h)
 	return atomic_load(&h->vm.vcpu[0].passages) / 2;
 }
 
-/* ---- Figures ------------------------------------------------------------------------------------------ */
+/* ---- Figures --------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -174,7 +173,7 @@ static void print_part(struct host *h, enum latency_part part)
 	print_count(name, "user-exits", (double)h->user_exits / h->rounds);
 }
 
-/* ---- What the guest reaches: its own thread ---------------------------------------------------------------- */
+/* ---- What the guest reaches: its own thread -------------------------------------------------- */
 
 static void write_mark(void *ctx, u64 offset, const void *data, unsigned len)
 {
@@ -251,7 +250,7 @@ static u16 receive(void *ctx, u32 connection_id, u32 type, const void *payload, 
 	return HV_STATUS_SUCCESS;
 }
 
-/* ---- One run ------------------------------------------------------------------------------------------------- */
+/* ---- One run --------------------------------------------------------------------------------- */
 
 static void wire(struct host *h)
 {
@@ -293,39 +292,6 @@ static void tsc_compare(struct host *h)
 			h->tsc_offset = (s64)(guest - before - best / 2);
 		}
 	}
-}
-
-static void create_vcpu(struct host *h)
-{
-	static struct cpuid t;
-
-	must(cpuid_supported(h->vm.kvm_fd, &t), "KVM_GET_SUPPORTED_CPUID");
-	cpuid_for_vp(&t, 0, 1, false);
-	must(hyperv_cpuid(h->hv, &t), "hyperv_cpuid");
-	must(vcpu_init(&h->vm.vcpu[0], &h->vm, 0, &t.head), "vcpu_init");
-	must(hyperv_vp_init(h->hv, &h->vm.vcpu[0]), "hyperv_vp_init");
-	tsc_compare(h);
-	stats_find(h);
-}
-
-static void load(struct host *h, const char *path)
-{
-	struct boot_config config = {
-		.kernel_name = path, .cmdline = "", .cache_fd = -1, .cpus = 1
-	};
-	struct boot_state state = { 0 };
-	int fd = h->vm.vcpu[0].fd;
-	char error[512];
-
-	config.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (config.kernel_fd < 0)
-		die(1, path, strerror(errno));
-	must(kvm_get_sregs(fd, &state.sregs), "KVM_GET_SREGS");
-	if (boot_load(&h->vm.mem, &config, &state, error, sizeof(error)))
-		die(1, path, error);
-	close(config.kernel_fd);
-	must(kvm_set_sregs(fd, &state.sregs), "KVM_SET_SREGS");
-	must(kvm_set_regs(fd, &state.regs), "KVM_SET_REGS");
 }
 
 static void answer(struct host *h, unsigned fd)
@@ -380,6 +346,7 @@ static void begin(struct host *h, const char *backend)
 int main(int argc, char **argv)
 {
 	static struct host h;
+	char error[512];
 	int err;
 
 	if (argc < 3)
@@ -389,8 +356,11 @@ int main(int argc, char **argv)
 	atomic_store(&h.verdict, UINT32_MAX);
 	begin(&h, argv[2]);
 	wire(&h);
-	create_vcpu(&h);
-	load(&h, argv[1]);
+	must(host_boot_vcpu(&h.vm, h.hv, 0), "a vCPU");
+	tsc_compare(&h);
+	stats_find(&h);
+	if (host_boot_load(&h.vm, argv[1], error, sizeof(error)))
+		die(1, argv[1], error);
 	must(vm_start(&h.vm), "vm_start");
 	err = serve(&h);
 	vm_stop(&h.vm);

@@ -42,7 +42,7 @@ int sandbox_process(enum sandbox_mode mode, char *error, size_t error_size);
  */
 int sandbox_thread(enum sandbox_mode mode, enum sandbox_role role);
 
-/* The calls of role's allow-list, for tests and `doctor`. NULL-terminated names. */
+/* The names of the calls on role's allow-list, then NULL; for tests. */
 const char *const *sandbox_calls(enum sandbox_role role);
 
 #endif

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/io_thread.h"
 
+#include <sys/prctl.h>
+
 #define RING_ENTRIES 256
+/* ns; the timers of a loop are to the point */
+#define TIMER_SLACK 1000
 /* Small enough that a host that likes huge pages gives it none. */
 #define STACK_BYTES (256u << 10)
 
@@ -31,7 +35,10 @@ static int ring_start(struct io_thread *t)
 static void *io_thread_main(void *arg)
 {
 	struct io_thread *t = arg;
-	int err = ring_start(t);
+	int err;
+
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK);
+	err = ring_start(t);
 
 	if (!err && t->hooks.begin)
 		err = t->hooks.begin(t->hooks.ctx);

@@ -6,6 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Waits shorter than this end to the nanosecond, not to the millisecond. */
+#define PRECISE_NS ((s64)NSEC_PER_SEC / 100)
+
 int loop_init(struct loop *l)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = l };
@@ -214,27 +217,41 @@ static void run_flushes(struct loop *l)
 	}
 }
 
-/* The next timer's distance, rounded up to ms so that a turn never spins on an early wake-up. */
-static int wait_ms(const struct loop *l, int timeout_ms)
+/* How long to wait, in ns; -1: for ever. */
+static s64 wait_ns(const struct loop *l, int timeout_ms)
 {
+	s64 most = timeout_ms < 0 ? -1 : timeout_ms * (s64)NSEC_PER_MSEC;
 	u64 now, left;
 
 	/* Asked for between turns: it must not wait for an event. */
 	if (l->flushes)
 		return 0;
-	if (!l->timers || !timeout_ms)
-		return timeout_ms;
+	if (!l->timers || !most)
+		return most;
 	now = loop_now_ns();
-	if (l->timers->deadline_ns <= now)
-		return 0;
-	left = (l->timers->deadline_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
-	left = MIN(left, (u64)INT32_MAX);
-	return timeout_ms < 0 ? (int)left : MIN(timeout_ms, (int)left);
+	left = l->timers->deadline_ns > now ? l->timers->deadline_ns - now : 0;
+	left = MIN(left, (u64)INT32_MAX * NSEC_PER_MSEC);
+	return most < 0 ? (s64)left : MIN(most, (s64)left);
+}
+
+/* Rounded up to ms where the kernel takes no less: a turn never spins on an early wake-up. */
+static int wait_events(struct loop *l, s64 ns)
+{
+	if (ns > 0 && ns < PRECISE_NS && !l->coarse) {
+		struct timespec ts = { .tv_nsec = ns };
+		int n = epoll_pwait2(l->epoll_fd, l->events, LOOP_EVENTS, &ts, NULL);
+
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		l->coarse = true;
+	}
+	return epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS,
+			  ns < 0 ? -1 : (int)((ns + (s64)NSEC_PER_MSEC - 1) / (s64)NSEC_PER_MSEC));
 }
 
 int loop_turn(struct loop *l, int timeout_ms)
 {
-	int n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, wait_ms(l, timeout_ms));
+	int n = wait_events(l, wait_ns(l, timeout_ms));
 
 	if (n < 0 && errno != EINTR)
 		return -errno;

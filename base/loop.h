@@ -62,6 +62,7 @@ struct loop {
 	struct loop_flush *flushes, **flushes_tail;
 	struct epoll_event events[LOOP_EVENTS]; /* of the turn under way */
 	int event_count;
+	bool coarse; /* the kernel knows waits in ms only (before 5.11) */
 };
 
 /* 0 or -errno. The loop may be run by any one thread; it holds pointers to itself: do not copy. */

@@ -7,6 +7,7 @@ io_uring_enter                      # disk requests, a batch at a time
 io_uring_register arg1 == IORING_REGISTER_FILES_UPDATE   # a disk comes to this ring, or goes
 epoll_wait                          # waits for doorbells, completions, frames
 epoll_pwait                         # likewise, as newer libraries call it
+epoll_pwait2                        # likewise, by the microsecond
 write                               # eventfds: interrupts, wake-ups; frames; candela's own words
 read                                # eventfds; frames
 readv                               # frames from a socket or tap

@@ -5,6 +5,7 @@
 
 epoll_wait                          # waits for signals, console, bus messages
 epoll_pwait                         # likewise, as newer libraries call it
+epoll_pwait2                        # likewise, by the microsecond
 read                                # signalfd, eventfds, console input
 write                               # eventfds, console output; candela's own words
 futex                               # locks; waits for threads to end

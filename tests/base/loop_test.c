@@ -195,6 +195,27 @@ static void timers_fire_by_deadline(void **state)
 	assert_string_equal(t->text, "cba");
 }
 
+/* Fractions of a millisecond are waited for as such: the shortest of a few, for others run as well. */
+static void short_waits_are_short(void **state)
+{
+	struct trace *t = *state;
+	struct node a = { .t = t, .name = 'a', .timer.fire = node_fire };
+	u64 shortest = UINT64_MAX;
+
+	for (int i = 0; i < 50; i++) {
+		u64 start = loop_now_ns(), took;
+
+		loop_timer_arm(&t->loop, &a.timer, start + NSEC_PER_MSEC / 10);
+		assert_int_equal(loop_turn(&t->loop, -1), 0);
+		took = loop_now_ns() - start;
+		assert_true(took >= NSEC_PER_MSEC / 10);
+		shortest = MIN(shortest, took);
+	}
+	if (!t->loop.coarse)
+		assert_true(shortest < NSEC_PER_MSEC);
+	assert_int_equal(t->len, 50);
+}
+
 static void a_timer_ends_the_wait(void **state)
 {
 	struct trace *t = *state;
@@ -324,6 +345,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unposting_the_last_work_ends_the_turn, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(timers_fire_by_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(short_waits_are_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_timer_ends_the_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_removed_descriptor_is_not_called_in_the_same_turn,
 						setup, teardown),

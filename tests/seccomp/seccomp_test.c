@@ -165,6 +165,7 @@ static void io_rows(void **state)
 	static const struct row rows[] = {
 		{ SANDBOX_IO, SYS_io_uring_enter, { 0 }, ALLOW },
 		{ SANDBOX_IO, SYS_epoll_wait, { 0 }, ALLOW },
+		{ SANDBOX_IO, SYS_epoll_pwait2, { 0 }, ALLOW },
 		{ SANDBOX_IO, SYS_pwritev2, { 0 }, TRAP },
 		{ SANDBOX_IO, SYS_io_uring_register, { 9, IORING_REGISTER_FILES_UPDATE }, ALLOW },
 		{ SANDBOX_IO, SYS_mmap, { 0, 4096, PROT_READ | PROT_WRITE }, ALLOW },
@@ -191,6 +192,7 @@ static void main_rows(void **state)
 {
 	static const struct row rows[] = {
 		{ SANDBOX_MAIN, SYS_epoll_wait, { 0 }, ALLOW },
+		{ SANDBOX_MAIN, SYS_epoll_pwait2, { 0 }, ALLOW },
 		{ SANDBOX_MAIN, SYS_read, { 0 }, ALLOW },
 		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_HYPERV_EVENTFD }, ALLOW },
 		{ SANDBOX_MAIN, SYS_ioctl, { 9, KVM_IRQFD }, ALLOW },

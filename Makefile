@@ -151,7 +151,7 @@ help:
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
 	@echo "make fuzz       every fuzz target for SECONDS=600 with JOBS=1 process, TARGET=name for one;"
 	@echo "                coverage at the end"
-	@echo "make bench      boot time and idle exits beside the peers, memory, signals, timers, the bus"
+	@echo "make bench      boot time, idle exits and disks beside the peers, memory, signals, timers, the bus"
 	@echo "                (BENCH=boot, ROUNDS=5); every figure also in build/bench.tsv"
 	@echo "make lint       clang-tidy, clang-format, shellcheck, layering"
 	@echo "make format     clang-format in place"

@@ -440,14 +440,19 @@ static void xapic_tpr_is_cr8(void **state)
 	assert_int_equal(kvm->sregs.cr8, 7);
 }
 
+/* It looks at the APIC before each step. */
 static void idling_ends_with_a_request(void **state)
 {
 	struct fake *f = *state;
 
-	apic_idle(vp); /* nothing: a moment */
+	kvm->apic_reads = 0;
+	apic_idle(vp);
+	assert_true(kvm->apic_reads > 1);
 	kvm->regs.rflags = 2;
 	fake_apic_set(f, 0, IRR(0x31), BIT(0x31));
+	kvm->apic_reads = 0;
 	apic_idle(vp);
+	assert_int_equal(kvm->apic_reads, 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fake_teardown)

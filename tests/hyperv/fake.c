@@ -138,6 +138,7 @@ FAKE_CALL int kvm_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state)
 FAKE_CALL int kvm_get_lapic(int vcpu_fd, struct kvm_lapic_state *lapic)
 {
 	*lapic = current->kvm[vcpu_fd].apic;
+	current->kvm[vcpu_fd].apic_reads++;
 	return 0;
 }
 

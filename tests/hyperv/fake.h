@@ -31,6 +31,7 @@ struct fake {
 		struct kvm_sregs sregs;
 		struct kvm_vcpu_events events;
 		struct kvm_lapic_state apic;
+		unsigned apic_reads;
 		struct kvm_mp_state mp;
 		bool incomplete; /* an instruction cannot be finished */
 		u32 msi[8]; /* vectors raised by MSI, in order */

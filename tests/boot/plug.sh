@@ -10,16 +10,13 @@
 # SCSI command is under way on a controller that goes (its driver would wait for it for ever, for a
 # rescinded channel is not read any more), so the disks are ejected first, while they are read.
 
-# plug OP COUNT: a command to the plug device; its answer: DONE ECHOES DISKS GONE REFUSED
-plug() {
-	uio_guest plug "$plug" "$1" "$2"
-}
+# what can be asked of the plug device, and the fields of its answer (plug_proto.h)
+status=0 add_echoes=1 add_disks=2 remove_echoes=3 remove_disks=4 eject_disks=5
+done=1 gone=4 refused=5
 
-# answer FIELD OP COUNT
-answer() {
-	field=$1
-	shift
-	plug "$@" | cut -d ' ' -f "$field"
+# plug FIELD OP COUNT: a command to the plug device; that field of its answer
+plug() {
+	uio_guest plug "$plug_device" "$2" "$3" | cut -d ' ' -f "$1"
 }
 
 devices() {
@@ -106,22 +103,22 @@ no_held_failed() {
 }
 
 round() {
-	gone=$(answer 4 0 0)
-	check "round $1: echo devices are added" [ "$(answer 1 1 "$echoes")" = "$echoes" ]
-	check "round $1: disks are added" [ "$(answer 1 2 "$disks")" = "$disks" ]
+	gone_before=$(plug $gone $status 0)
+	check "round $1: echo devices are added" [ "$(plug $done $add_echoes "$echoes")" = "$echoes" ]
+	check "round $1: disks are added" [ "$(plug $done $add_disks "$disks")" = "$disks" ]
 	check "round $1: they appear" until_equal 60 $((before + echoes + disks)) devices
 	check "round $1: the disks, too" until_equal 60 $((disks_before + disks)) disks
-	check "round $1: no offer was refused" [ "$(answer 5 0 0)" = 0 ]
+	check "round $1: no offer was refused" [ "$(plug $refused $status 0)" = 0 ]
 	highest=$(highest_relid)
 	check "round $1: relids are used again" [ "$highest" -le $((first_relids + echoes + disks)) ]
 	check "round $1: the disks can be read" read_disks
 	check "round $1: echo devices are opened" hold_echoes
-	check "round $1: the disks are ejected" [ "$(answer 1 5 1000)" = "$disks" ]
+	check "round $1: the disks are ejected" [ "$(plug $done $eject_disks 1000)" = "$disks" ]
 	check "round $1: the disks have gone" until_equal 60 "$disks_before" disks
-	check "round $1: echo devices are removed" [ "$(answer 1 3 1000)" = "$echoes" ]
-	check "round $1: controllers are removed" [ "$(answer 1 4 1000)" = "$disks" ]
+	check "round $1: echo devices are removed" [ "$(plug $done $remove_echoes 1000)" = "$echoes" ]
+	check "round $1: controllers are removed" [ "$(plug $done $remove_disks 1000)" = "$disks" ]
 	check "round $1: they disappear" until_equal 60 "$before" devices
-	check "round $1: the guest lets go of them" until_equal 60 $((gone + echoes + disks)) answer 4 0 0
+	check "round $1: the guest lets go of them" until_equal 60 $((gone_before + echoes + disks)) plug $gone $status 0
 	check "round $1: who had opened them is told" until_equal 60 "$held" held_have_ended
 	check "round $1: ... in order" no_held_failed
 	[ "$failed" -eq 0 ]
@@ -133,16 +130,16 @@ check "the disk is there" until_equal 20 1 disks
 mkdir -p /mnt
 check "the disk is mounted" mount -t ext4 /dev/sda /mnt
 echo=$(vmbus_devices "$echo_class")
-plug=$(vmbus_devices "$plug_class")
+plug_device=$(vmbus_devices "$plug_class")
 check "the echo device is bound" uio_bind "$echo"
-check "the plug device is bound" uio_bind "$plug"
+check "the plug device is bound" uio_bind "$plug_device"
 before=$(devices) disks_before=$(disks)
 first_relids=$(highest_relid)
 disk_load &
 echo_load &
 n=1
 while [ "$n" -le "$rounds" ] && round "$n"; do
-	echo "  round $n: $(cut -d ' ' -f 1 /proc/uptime) s, relids up to $highest, $(answer 4 0 0) gone"
+	echo "  round $n: $(cut -d ' ' -f 1 /proc/uptime) s, relids up to $highest, $(plug $gone $status 0) gone"
 	n=$((n + 1))
 done
 touch /run/stop

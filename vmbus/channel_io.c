@@ -53,7 +53,7 @@ static void channel_run(struct vmbus_channel *ch)
 		ch->drained = false;
 		ch->device->ops->ready(ch);
 		owe_interrupt(ch, ring_read_commit(&ch->in));
-	} while (ch->drained && ring_unmask(&ch->in));
+	} while (ch->drained && !pace_waits(ch) && ring_unmask(&ch->in));
 	if (!ch->budget && !ch->drained && !(ch->late && late_holds_run(ch))) {
 		count(&ch->count.throttled, 1);
 		loop_post(ch->loop, &ch->again);
@@ -86,6 +86,15 @@ static void run_again(struct loop_work *w)
 static void room_poll(struct loop_timer *t)
 {
 	channel_run(container_of(t, struct vmbus_channel, poll));
+}
+
+/* What stops before the ring is drained shows what it has. */
+static void pace_look(struct loop_timer *t)
+{
+	struct vmbus_channel *ch = container_of(t, struct vmbus_channel, pace.look);
+
+	loop_flush_later(ch->loop, &ch->flush);
+	channel_run(ch);
 }
 
 static void monitor_look(struct loop_timer *t)
@@ -123,12 +132,15 @@ static void channel_interrupt(struct vmbus_channel *ch)
 static void channel_show(struct vmbus_channel *ch)
 {
 	/* What goes to the control loop comes behind all that was sent. */
-	bool may_wait = ch->late && !ch->reply_due && !ch->subs_due;
+	bool must = ch->reply_due || ch->subs_due, may_wait = ch->late && !must;
 
+	if (!must && pace_holds(ch))
+		return;
 	if (ch->late && !may_wait)
 		late_end(ch);
 	if (!(may_wait && late_holds_commit(ch)) && ring_write_commit(&ch->out))
 		ch->interrupt = true;
+	pace_shown(ch);
 	if (!ch->interrupt || (may_wait && late_interrupt(ch)))
 		return;
 	ch->interrupt = false;
@@ -185,6 +197,7 @@ static void channel_unlisten(struct vmbus_channel *ch)
 	loop_del(ch->loop, &ch->signal);
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
+	pace_end(ch);
 	monitor_stop(ch);
 	if (ch->late)
 		late_stop(ch);
@@ -250,6 +263,7 @@ static void channel_io_freeze(struct vmbus_channel *ch)
 	ch->frozen = true;
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
+	pace_end(ch);
 	monitor_stop(ch);
 	if (ch->late)
 		late_stop(ch);
@@ -341,6 +355,7 @@ void channel_io_init(struct vmbus_channel *ch)
 	ch->flush.run = channel_flush;
 	ch->poll.fire = room_poll;
 	ch->monitor_poll.fire = monitor_look;
+	ch->pace.look.fire = pace_look;
 }
 
 /* ---- Packets in ------------------------------------------------------------------------------ */

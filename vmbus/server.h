@@ -150,6 +150,19 @@ struct channel_request {
 	u32 message_vp, message_sint; /* reserved: where the results go */
 };
 
+/* pace.c: bursts of packets; the I/O loop's. */
+struct channel_pace {
+	struct loop_timer look; /* armed: a burst is under way, and what is sent waits */
+	u64 in, out; /* packets, when something was last shown to the guest */
+	u64 seen; /* packets in, by the last look */
+	u64 begun_ns, came_ns; /* the burst; its last packet */
+	u64 gap_ns; /* between two packets of one; 0: not known */
+	u32 expected; /* packets, in answer to those shown */
+	u32 misses; /* bursts that were shorter, one after the other */
+	u32 shown, trial_after; /* times; a trial follows */
+	bool trial; /* waits for whatever comes */
+};
+
 struct vmbus_channel {
 	struct vmbus *bus;
 	struct vmbus_device *device;
@@ -192,6 +205,7 @@ struct vmbus_channel {
 	struct loop_fd signal;
 	struct loop_flush flush;
 	struct loop_timer poll, monitor_poll;
+	struct channel_pace pace;
 	u32 monitor_idle; /* polls that found nothing, one after the other */
 	u32 target_vp;
 	bool live; /* between open and close: rings may be used */
@@ -364,6 +378,18 @@ void monitor_start(struct vmbus_channel *ch);
 void monitor_stop(struct vmbus_channel *ch);
 /* The timer fired: arms it again. True: the guest has signalled. I/O loop. */
 bool monitor_fire(struct vmbus_channel *ch);
+
+/*
+ * pace.c. I/O loop. With the in ring drained: true: more is expected soon, signals stay masked until
+ * pace.look fires; false: what was held back is shown in this turn.
+ */
+bool pace_waits(struct vmbus_channel *ch);
+/* What is sent waits with it. */
+bool pace_holds(const struct vmbus_channel *ch);
+/* The guest sees now what was sent. */
+void pace_shown(struct vmbus_channel *ch);
+/* Waits no more: what was held back is shown in this turn. */
+void pace_end(struct vmbus_channel *ch);
 
 /* restore.c: frees dev where restoring made it. */
 void restore_device_gone(struct vmbus_device *dev);

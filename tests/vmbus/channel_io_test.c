@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -86,6 +87,37 @@ static void signals_for_nothing_cost_a_run_each(void **state)
 	fg_pump(&f->g);
 	assert_int_equal(f->p[0].ready, before + 1);
 	assert_int_equal(fg_interrupts(&f->ch), 0);
+}
+
+/* A burst of requests and its answers, whatever the clock makes of them: none is left behind. */
+static void a_paced_channel_answers_all(void **state)
+{
+	struct channel_bed *f = *state;
+
+	f->p[0].dev.paced = true;
+	for (u64 round = 0; round < 100; round++) {
+		unsigned got = 0, tries = 0;
+
+		for (u64 i = 0; i < 1 + round % 9; i++) {
+			f->p[0].to_send++;
+			assert_int_equal(fg_send(&f->ch, i, "x", 1, true), 0);
+			fg_pump(&f->g);
+		}
+		while (got < 1 + round % 9 && tries++ < 10000) {
+			got += bed_recv_all(f);
+			usleep(10);
+			fg_pump(&f->g);
+		}
+		assert_int_equal(got, 1 + round % 9);
+	}
+	assert_int_equal(f->ch.out.header->interrupt_mask, 0);
+	/* One that is closed takes what it held back with it. */
+	for (unsigned i = 0; i < 20; i++) {
+		f->p[0].to_send++;
+		assert_int_equal(fg_send(&f->ch, i, "x", 1, true), 0);
+		fg_pump(&f->g);
+	}
+	assert_int_equal(fg_close(&f->ch), 0);
 }
 
 /* ---- Room ------------------------------------------------------------------------------------ */
@@ -319,6 +351,7 @@ int main(void)
 		TEST(bed_setup, what_waits_at_open_is_seen),
 		TEST(bed_setup_closed, a_busy_channel_leaves_time_for_others),
 		TEST(bed_setup, signals_for_nothing_cost_a_run_each),
+		TEST(bed_setup, a_paced_channel_answers_all),
 		TEST(bed_setup, the_device_goes_on_when_there_is_room),
 		TEST(bed_setup, room_made_within_a_batch_is_told),
 		TEST(bed_setup, guests_that_never_tell_are_looked_after),

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bursts of a paced channel, by a clock of the test's own: the loop is what is below. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#include "vmbus/server.h"
+
+#define US 1000ull
+
+/* ---- The loop -------------------------------------------------------------------------------- */
+
+static u64 clock_ns;
+
+u64 loop_now_ns(void)
+{
+	return clock_ns;
+}
+
+void loop_timer_arm(struct loop *l, struct loop_timer *t, u64 deadline_ns)
+{
+	(void)l;
+	assert_true(deadline_ns > clock_ns);
+	t->deadline_ns = deadline_ns;
+	t->armed = true;
+}
+
+void loop_timer_disarm(struct loop *l, struct loop_timer *t)
+{
+	(void)l;
+	t->armed = false;
+}
+
+void loop_flush_later(struct loop *l, struct loop_flush *f)
+{
+	(void)l;
+	f->queued = true;
+}
+
+/* ---- The channel ----------------------------------------------------------------------------- */
+
+struct bed {
+	struct vmbus_channel ch;
+	struct vmbus_device dev;
+	u64 shown; /* packets the guest has seen */
+	unsigned shows;
+};
+
+static int setup(void **state)
+{
+	static struct bed b;
+
+	b = (struct bed){ .dev.paced = true, .ch.device = &b.dev };
+	clock_ns = 1000 * US;
+	*state = &b;
+	return 0;
+}
+
+/* The end of a run: true: signals stay masked. */
+static bool run(struct bed *b)
+{
+	bool waits = pace_waits(&b->ch);
+
+	b->ch.flush.queued = false;
+	if (!pace_holds(&b->ch) && b->shown != b->ch.count.packets_out) {
+		b->shown = b->ch.count.packets_out;
+		b->shows++;
+		pace_shown(&b->ch);
+	}
+	assert_int_equal(waits, pace_holds(&b->ch));
+	return waits;
+}
+
+/* count packets come, and are answered. */
+static bool packets(struct bed *b, unsigned count)
+{
+	b->ch.count.packets_in += count;
+	b->ch.count.packets_out += count;
+	return run(b);
+}
+
+/* Time goes by, and the channel is looked at whenever it asked for that. */
+static void pass(struct bed *b, u64 ns)
+{
+	u64 end = clock_ns + ns;
+
+	while (pace_holds(&b->ch) && b->ch.pace.look.deadline_ns <= end) {
+		clock_ns = b->ch.pace.look.deadline_ns;
+		b->ch.pace.look.armed = false;
+		run(b);
+	}
+	clock_ns = end;
+}
+
+/* A burst, one packet after the other; the longest wait of an answer behind the last one. */
+static void burst(struct bed *b, unsigned count, u64 gap)
+{
+	for (unsigned i = 0; i < count; i++) {
+		b->ch.count.packets_in++;
+		b->ch.count.packets_out++;
+		if (!pace_holds(&b->ch))
+			run(b);
+		pass(b, gap);
+	}
+}
+
+static void one_at_a_time_hardly_waits(void **state)
+{
+	struct bed *b = *state;
+	unsigned waited = 0;
+
+	for (unsigned i = 0; i < 10000; i++) {
+		if (packets(b, 1)) {
+			waited++;
+			pass(b, 100 * US);
+		}
+		assert_int_equal(b->shown, i + 1);
+		pass(b, 20 * US);
+	}
+	/* 16, 32, 64 ... 1024 apart. */
+	assert_in_range(waited, 2, 20);
+}
+
+static void a_burst_is_shown_at_once(void **state)
+{
+	struct bed *b = *state;
+	unsigned before;
+
+	for (unsigned i = 0; i < 4; i++) {
+		burst(b, 32, 5 * US);
+		pass(b, 1000 * US);
+	}
+	before = b->shows;
+	for (unsigned i = 0; i < 10; i++) {
+		burst(b, 32, 5 * US);
+		assert_int_equal(b->shown, b->ch.count.packets_out - (pace_holds(&b->ch) ? 32 : 0));
+		pass(b, 30 * US);
+		assert_int_equal(b->shown, b->ch.count.packets_out);
+		pass(b, 1000 * US);
+	}
+	assert_int_equal(b->shows, before + 10);
+}
+
+static void what_is_not_followed_is_not_held(void **state)
+{
+	struct bed *b = *state;
+	u64 begin;
+
+	for (unsigned i = 0; i < 4; i++) {
+		burst(b, 32, 5 * US);
+		pass(b, 1000 * US);
+	}
+	begin = clock_ns;
+	assert_true(packets(b, 1));
+	while (b->shown != b->ch.count.packets_out)
+		pass(b, 1 * US);
+	assert_in_range(clock_ns - begin, 1, 250 * US);
+	assert_false(pace_holds(&b->ch));
+}
+
+static void who_never_stops_is_shown_something(void **state)
+{
+	struct bed *b = *state;
+	u64 begin;
+
+	packets(b, 1);
+	pass(b, 1000 * US);
+	begin = clock_ns;
+	assert_true(packets(b, 1));
+	while (b->shown < 2) {
+		b->ch.count.packets_in++;
+		b->ch.count.packets_out++;
+		pass(b, 5 * US);
+	}
+	assert_in_range(clock_ns - begin, 1000 * US, 2200 * US);
+}
+
+/* A disk that takes its time: what the guest was expected to send came, the answers come later. */
+static void late_answers_are_shown(void **state)
+{
+	struct bed *b = *state;
+
+	for (unsigned i = 0; i < 4; i++) {
+		burst(b, 8, 5 * US);
+		pass(b, 1000 * US);
+	}
+	b->ch.count.packets_in += 8;
+	assert_false(run(b));
+	for (unsigned i = 0; i < 8; i++) {
+		pass(b, 500 * US);
+		b->ch.count.packets_out++;
+		run(b);
+		assert_int_equal(b->shown, b->ch.count.packets_out);
+	}
+}
+
+static void others_are_left_alone(void **state)
+{
+	struct bed *b = *state;
+
+	b->dev.paced = false;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_false(packets(b, 1 + i % 7));
+	b->dev.paced = true;
+	b->ch.late = (struct channel_late *)b;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_false(packets(b, 1 + i % 7));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(one_at_a_time_hardly_waits, setup),
+		cmocka_unit_test_setup(a_burst_is_shown_at_once, setup),
+		cmocka_unit_test_setup(what_is_not_followed_is_not_held, setup),
+		cmocka_unit_test_setup(who_never_stops_is_shown_something, setup),
+		cmocka_unit_test_setup(late_answers_are_shown, setup),
+		cmocka_unit_test_setup(others_are_left_alone, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -116,8 +116,9 @@ NICS := devices/backend/nic.c devices/backend/nic_fd.c devices/backend/nic_tap.c
 	devices/backend/nic_user.c base/loop.c base/log.c
 $(eval $(call unit_test,devices/nic_user_test,$(NICS) tests/devices/packet.c,-lslirp -lglib-2.0))
 # ---- seccomp
-$(eval $(call unit_test,seccomp/seccomp_test,seccomp/seccomp.c,-lcap-ng))
-$(BUILD)/tests/seccomp/seccomp_test.o: $(BUILD)/seccomp/filters.h
+$(foreach t,filters seccomp,\
+	$(eval $(call unit_test,seccomp/$(t)_test,seccomp/seccomp.c,-lcap-ng)))
+$(BUILD)/tests/seccomp/filters_test.o: $(BUILD)/seccomp/filters.h
 # ---- cli
 CONFIG := $(wildcard cli/config*.c) hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))

@@ -271,11 +271,12 @@ int supervisor_run(const struct config *config)
 		log_error("out of memory");
 		return 1;
 	}
-	catch_signals(&s);
 	if (config->timeout_s)
 		s.deadline_ns = loop_now_ns() + config->timeout_s * NSEC_PER_SEC;
 	err = open_trace(config, error, sizeof(error))
 		      ?: machine_files_open(&s.files, config, error, sizeof(error));
+	/* Not before: a pipe, or a server that says nothing, is waited for as long as the user likes. */
+	catch_signals(&s);
 	if (err == -EINVAL)
 		outcome_set(s.outcome, OUTCOME_USAGE, 2, error);
 	else if (err)

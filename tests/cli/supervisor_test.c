@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,6 +22,7 @@
 struct scene {
 	void (*run)(struct outcome *outcome, unsigned start);
 	unsigned starts;
+	bool stuck; /* opening what it needs, until a signal comes */
 };
 static struct scene *scene;
 
@@ -31,6 +33,8 @@ int machine_files_open(struct machine_files *f, const struct config *config, cha
 		       size_t error_size)
 {
 	(void)f, (void)config, (void)error, (void)error_size;
+	while (scene->stuck)
+		raise(SIGTERM);
 	return 0;
 }
 
@@ -130,6 +134,27 @@ static void a_signal_ends_a_guest_about_to_reboot(void **state)
 	assert_int_equal(told.reason, OUTCOME_REBOOT);
 }
 
+static void one_that_opens_a_file_for_ever_can_be_stopped(void **state)
+{
+	struct config config = { .console = CONSOLE_NONE };
+	int wstatus;
+	pid_t pid;
+
+	(void)state;
+	*scene = (struct scene){ .stuck = true };
+	pid = fork();
+	if (!pid) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL); /* earlier supervisors blocked some */
+		alarm(5);
+		_exit(supervisor_run(&config));
+	}
+	assert_int_equal(waitpid(pid, &wstatus, 0), pid);
+	assert_true(WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGTERM);
+}
+
 static void scribble(struct outcome *outcome, unsigned start)
 {
 	(void)start;
@@ -159,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_reboot_is_another_start),
 		cmocka_unit_test(a_signal_ends_a_guest_about_to_reboot),
+		cmocka_unit_test(one_that_opens_a_file_for_ever_can_be_stopped),
 		cmocka_unit_test(what_a_machine_leaves_is_not_trusted),
 	};
 

@@ -28,6 +28,22 @@ int disk_check(const struct disk *disk, const struct disk_op *op)
 	return iov_bytes(op->iov, op->iov_count) == op->len ? 0 : -EINVAL;
 }
 
+void disk_op_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len)
+{
+	for (const struct iovec *v = op->iov; len; v++) {
+		u64 n = v->iov_len > skip ? MIN(v->iov_len - skip, len) : 0;
+		u8 *at = (u8 *)v->iov_base + skip;
+
+		if (n && op->kind == DISK_WRITE)
+			memcpy(buf, at, n);
+		else if (n)
+			memcpy(at, buf, n);
+		skip = n ? 0 : skip - v->iov_len;
+		buf += n;
+		len -= n;
+	}
+}
+
 static void completed(struct uring_op *io, int res)
 {
 	struct disk_op *op = container_of(io, struct disk_op, io);

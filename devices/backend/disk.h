@@ -103,6 +103,12 @@ static inline void disk_submit(struct disk *disk, struct disk_op *op)
  */
 int disk_check(const struct disk *disk, const struct disk_op *op);
 
+/*
+ * For back ends: copies len bytes of a READ or WRITE between the guest's buffer, from `skip` bytes on,
+ * and buf. iov has as many.
+ */
+void disk_op_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len);
+
 /* Ends op with err in a later turn: for what needs no I/O. */
 void disk_complete(struct disk_op *op, int err);
 

@@ -123,26 +123,6 @@ static u8 *in_one_piece(const struct disk_op *op, u64 len)
 	return v->iov_len - skip >= len ? (u8 *)v->iov_base + skip : NULL;
 }
 
-/* Copies between the piece under way and the guest's scattered buffer. */
-static void piece_copy(const struct disk_op *op)
-{
-	u64 skip = op->finished, len = op->piece.iov_len;
-	u8 *buf = op->piece.iov_base;
-
-	for (const struct iovec *v = op->iov; len; v++) {
-		u64 n = v->iov_len > skip ? MIN(v->iov_len - skip, len) : 0;
-		u8 *at = (u8 *)v->iov_base + skip;
-
-		if (n && op->kind == DISK_WRITE)
-			memcpy(buf, at, n);
-		else if (n)
-			memcpy(at, buf, n);
-		skip = n ? 0 : skip - v->iov_len;
-		buf += n;
-		len -= n;
-	}
-}
-
 static bool buffer_take(struct disk_nbd *n, struct disk_op *op)
 {
 	unsigned all = (1u << NBD_BUFFERS) - 1, unused = ~n->buffers_used & all;
@@ -174,7 +154,7 @@ static bool send_transfer(struct disk_nbd *n, struct disk_op *op, s64 *sent)
 	if (!buf) {
 		op->piece.iov_base = buf = n->buffer + (op->buffer - 1) * NBD_PIECE;
 		if (op->kind == DISK_WRITE)
-			piece_copy(op);
+			disk_op_copy(op, op->finished, op->piece.iov_base, op->piece.iov_len);
 	}
 	*sent = op->kind == DISK_READ ? nbd_aio_pread(n->h, buf, len, at, cb, 0)
 				      : nbd_aio_pwrite(n->h, buf, len, at, cb, fua_flag(n, op));
@@ -269,7 +249,7 @@ static void op_go_on(struct disk_nbd *n, struct disk_op *op)
 		return;
 	}
 	if (copied && op->piece.iov_base == n->buffer + (op->buffer - 1) * NBD_PIECE)
-		piece_copy(op);
+		disk_op_copy(op, op->finished, op->piece.iov_base, op->piece.iov_len);
 	op->finished += op->piece.iov_len;
 	op_start(n, op);
 }

@@ -110,23 +110,6 @@ static bool suits(const struct disk_raw *r, const struct disk_op *op)
 	return !(bits & (r->how.align - 1));
 }
 
-/* Copies len bytes between buf and the guest's buffer from `skip` bytes on. */
-static void iov_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len)
-{
-	for (const struct iovec *v = op->iov; len; v++) {
-		u64 n = v->iov_len > skip ? MIN(v->iov_len - skip, len) : 0;
-		u8 *at = (u8 *)v->iov_base + skip;
-
-		if (n && op->kind == DISK_WRITE)
-			memcpy(buf, at, n);
-		else if (n)
-			memcpy(at, buf, n);
-		skip = n ? 0 : skip - v->iov_len;
-		buf += n;
-		len -= n;
-	}
-}
-
 static void bounce_next(struct disk_op *op)
 {
 	u8 *buf = uring_buffer(op->uring, op->buffer - 1);
@@ -134,7 +117,7 @@ static void bounce_next(struct disk_op *op)
 
 	op->piece = (struct iovec){ .iov_base = buf, .iov_len = len };
 	if (op->kind == DISK_WRITE)
-		iov_copy(op, op->finished, buf, len);
+		disk_op_copy(op, op->finished, buf, len);
 	raw_transfer(op, &op->piece, 1);
 }
 
@@ -179,7 +162,7 @@ static void transfer_done(struct disk_op *op, u64 bytes)
 		return;
 	}
 	if (op->buffer && op->kind == DISK_READ)
-		iov_copy(op, op->finished, op->piece.iov_base, bytes);
+		disk_op_copy(op, op->finished, op->piece.iov_base, bytes);
 	op->finished += bytes;
 	if (op->finished == op->len) {
 		raw_finish(op, 0);

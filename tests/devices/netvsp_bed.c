@@ -355,3 +355,25 @@ void bed_done_with(struct bed *b, const struct fg_packet *pkt)
 			 0);
 	fg_pump(&b->g);
 }
+
+void bed_transmit_one(struct bed *b, u8 seed)
+{
+	u8 *at = fg_ptr(&b->g, b->scratch, GUEST_PAGE_SIZE);
+	struct fg_range range = { b->scratch, bed_put_message(at, 300, seed) };
+	unsigned before = b->nic.sent;
+	u64 id = bed_transmit(b, 0, NVSP_NO_SECTION, 0, &range, 1);
+
+	assert_int_equal(bed_transmit_status(b, id), NVSP_STATUS_SUCCESS);
+	bed_expect_sent(b, before, 300, seed);
+}
+
+void bed_receive_one(struct bed *b, u8 seed)
+{
+	struct fg_packet pkt;
+
+	assert_true(bed_arrive(b, 200, seed));
+	bed_expect_data(b, &pkt);
+	assert_int_equal(pkt.range_count, 1);
+	bed_expect_range(b, &pkt, 0, 200, seed);
+	bed_done_with(b, &pkt);
+}

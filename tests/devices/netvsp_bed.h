@@ -90,4 +90,8 @@ void bed_expect_range(struct bed *b, const struct fg_packet *pkt, u32 i, u32 len
 /* Completes it. */
 void bed_done_with(struct bed *b, const struct fg_packet *pkt);
 
+/* A frame that the guest sends reaches the NIC; one that the NIC gets in reaches the guest. */
+void bed_transmit_one(struct bed *b, u8 seed);
+void bed_receive_one(struct bed *b, u8 seed);
+
 #endif

@@ -34,28 +34,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void transmit(struct bed *b, u8 seed)
-{
-	u8 *at = fg_ptr(&b->g, b->scratch, GUEST_PAGE_SIZE);
-	struct fg_range range = { b->scratch, bed_put_message(at, 300, seed) };
-	unsigned before = b->nic.sent;
-	u64 id = bed_transmit(b, 0, NVSP_NO_SECTION, 0, &range, 1);
-
-	assert_int_equal(bed_transmit_status(b, id), NVSP_STATUS_SUCCESS);
-	bed_expect_sent(b, before, 300, seed);
-}
-
-static void receive(struct bed *b, u8 seed)
-{
-	struct fg_packet pkt;
-
-	assert_true(bed_arrive(b, 200, seed));
-	bed_expect_data(b, &pkt);
-	assert_int_equal(pkt.range_count, 1);
-	bed_expect_range(b, &pkt, 0, 200, seed);
-	bed_done_with(b, &pkt);
-}
-
 /* A frame has come in whose packet the loop has still to send when it is told to let go. */
 static void begin_move(struct bed *b, u32 vp)
 {
@@ -91,8 +69,8 @@ static void the_back_end_follows_the_channel(void **state)
 		assert_int_equal(fg_modify(&b->ch, vp), 0);
 		assert_ptr_equal(b->nic.loop, &b->g.io[vp % 2]);
 		assert_true(b->nic.enabled);
-		transmit(b, (u8)n);
-		receive(b, (u8)n);
+		bed_transmit_one(b, (u8)n);
+		bed_receive_one(b, (u8)n);
 		assert_int_equal(b->g.last_event_vp, vp);
 	}
 }
@@ -113,7 +91,7 @@ static void frames_that_came_in_are_sent_first(void **state)
 	assert_false(b->nic.enabled);
 	expect_frame(b);
 	assert_ptr_equal(b->nic.loop, &b->g.io[1]);
-	receive(b, 5);
+	bed_receive_one(b, 5);
 }
 
 static void frames_without_room_go_along(void **state)
@@ -134,7 +112,7 @@ static void frames_without_room_go_along(void **state)
 		bed_done_with(b, &pkt);
 	}
 	assert_int_equal(got, sent);
-	receive(b, 1);
+	bed_receive_one(b, 1);
 }
 
 static void closed_while_it_moves(void **state)
@@ -148,7 +126,7 @@ static void closed_while_it_moves(void **state)
 	fg_unload(&b->g);
 	bed_connect(b);
 	bed_bring_up(b);
-	receive(b, 2);
+	bed_receive_one(b, 2);
 }
 
 static void rescinded_while_it_moves(void **state)
@@ -171,7 +149,7 @@ static void unloaded_while_it_moves(void **state)
 	assert_null(b->nic.loop);
 	bed_connect(b);
 	bed_bring_up(b);
-	receive(b, 2);
+	bed_receive_one(b, 2);
 }
 
 static void frozen_while_it_moves(void **state)
@@ -187,7 +165,7 @@ static void frozen_while_it_moves(void **state)
 	fg_thaw(&b->g);
 	expect_frame(b);
 	assert_ptr_equal(b->nic.loop, &b->g.io[1]);
-	receive(b, 3);
+	bed_receive_one(b, 3);
 }
 
 static void ended_while_it_moves(void **state)
@@ -216,7 +194,7 @@ static void a_back_end_may_not_follow(void **state)
 	b->nic.nic.ops = &mem_ops;
 	assert_int_equal(fg_modify(&b->ch, 1), 0);
 	assert_ptr_equal(b->nic.loop, &b->g.io[1]);
-	receive(b, 4);
+	bed_receive_one(b, 4);
 }
 
 /* ---- On threads ------------------------------------------------------------------------------ */

@@ -67,27 +67,6 @@ static void move(struct bed *b)
 	fg_pump(&b->g);
 }
 
-static void transmit(struct bed *b, u8 seed)
-{
-	u8 *at = fg_ptr(&b->g, b->scratch, GUEST_PAGE_SIZE);
-	struct fg_range range = { b->scratch, bed_put_message(at, 300, seed) };
-	unsigned before = b->nic.sent;
-	u64 id = bed_transmit(b, 0, NVSP_NO_SECTION, 0, &range, 1);
-
-	assert_int_equal(bed_transmit_status(b, id), NVSP_STATUS_SUCCESS);
-	bed_expect_sent(b, before, 300, seed);
-}
-
-static void receive(struct bed *b, u8 seed)
-{
-	struct fg_packet pkt;
-
-	assert_true(bed_arrive(b, 200, seed));
-	bed_expect_data(b, &pkt);
-	bed_expect_range(b, &pkt, 0, 200, seed);
-	bed_done_with(b, &pkt);
-}
-
 static void each_step_of_the_set_up_is_kept(void **state)
 {
 	struct bed *b = *state;
@@ -109,14 +88,14 @@ static void it_carries_frames_on(void **state)
 	u64 frames;
 
 	bed_bring_up(b);
-	transmit(b, 1);
-	receive(b, 2);
+	bed_transmit_one(b, 1);
+	bed_receive_one(b, 2);
 	frames = b->netvsp->adapter.tx_frames;
 	move(b);
 	assert_int_equal(b->netvsp->adapter.tx_frames, frames);
 	assert_true(b->nic.enabled);
-	transmit(b, 3);
-	receive(b, 4);
+	bed_transmit_one(b, 3);
+	bed_receive_one(b, 4);
 }
 
 static void slots_the_guest_has_stay_its_own(void **state)
@@ -146,7 +125,7 @@ static void slots_the_guest_has_stay_its_own(void **state)
 	bed_done_with(b, &first);
 	fg_pump(&b->g);
 	assert_int_equal(b->netvsp->rx.free_count, free_count);
-	receive(b, 7);
+	bed_receive_one(b, 7);
 }
 
 /* Frames that came in this turn of the loop go out before it stands still. */
@@ -302,8 +281,8 @@ static void thawed_it_goes_on(void **state)
 	assert_false(bed_arrive(b, 100, 1));
 	fg_thaw(&b->g);
 	assert_true(b->nic.enabled);
-	transmit(b, 3);
-	receive(b, 4);
+	bed_transmit_one(b, 3);
+	bed_receive_one(b, 4);
 }
 
 /* A NIC with something of everything, and every byte of its own part altered. */
@@ -353,8 +332,8 @@ static void forged_it_is_refused_or_harmless(void **state)
 	assert_int_equal(vmbus_restore(b->g.bus, s.bytes, s.len), 0);
 	stream_free(&s);
 	fg_pump(&b->g);
-	transmit(b, 3);
-	receive(b, 4);
+	bed_transmit_one(b, 3);
+	bed_receive_one(b, 4);
 }
 
 int main(void)

@@ -366,9 +366,10 @@ static void all_is_answered_once(void **state)
 	free(t);
 }
 
-/* Moves, and what may come in between: closes, freezes, whole reconnections. */
+/* Moves, and what may come in between: resets, closes, freezes, whole reconnections. */
 static void nothing_stands_in_the_way_of_anything(void **state)
 {
+	struct vstor_packet p = bed_unit_ready(0, 0);
 	struct bed *b = *state;
 
 	assert_int_equal(fg_start_io(&b->g), 0);
@@ -376,6 +377,8 @@ static void nothing_stands_in_the_way_of_anything(void **state)
 		b->g.modify_unawaited = true;
 		for (unsigned i = 0; i <= BED_SUBS; i++) {
 			send_reads(b, i, 1, 16);
+			bed_send(b, &b->ch[i], 17, i % 2 ? VSTOR_RESET_LUN : VSTOR_RESET_BUS, &p,
+				 sizeof(p));
 			assert_int_equal(fg_modify(&b->ch[i], (round + i * 3) % 8), 0);
 		}
 		if (round % 3 == 0) {

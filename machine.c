@@ -433,6 +433,9 @@ static void stop(struct machine *m)
 	atomic_store(&m->vm.ended, true);
 	gate_open(&m->gate);
 	vm_stop(&m->vm);
+	/* Their last requests are waited for, but not for a server that is silent. */
+	for (unsigned i = 0; i < m->files->disk_count; i++)
+		disk_hurry(m->files->disk[i]);
 	for (unsigned i = 0; m->io && i < m->config->io_threads; i++)
 		io_thread_stop(&m->io[i]);
 }

@@ -83,3 +83,10 @@ void disk_let_go(struct disk *disk)
 		if (disk->ops->let_go)
 			disk->ops->let_go(disk);
 }
+
+void disk_hurry(struct disk *disk)
+{
+	for (; disk; disk = disk->lower)
+		if (disk->ops->hurry)
+			disk->ops->hurry(disk);
+}

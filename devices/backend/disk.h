@@ -76,6 +76,7 @@ struct disk_ops {
 	int (*connect)(struct disk *disk, char *error, size_t error_size);
 	void (*let_go)(struct disk *disk);
 	int (*launch)(struct disk *disk, int (*begin)(void *ctx), void *ctx);
+	void (*hurry)(struct disk *disk);
 };
 
 struct disk {
@@ -178,6 +179,13 @@ int disk_open(struct disk **disk, const struct disk_config *config, char *error,
 int disk_connect(struct disk *disk, char *error, size_t error_size);
 int disk_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx);
 void disk_let_go(struct disk *disk);
+
+/*
+ * The machine is about to end, and waits for what is under way: what a server has not answered after
+ * DISK_HURRY_NS fails. Any thread.
+ */
+void disk_hurry(struct disk *disk);
+#define DISK_HURRY_NS (3 * NSEC_PER_SEC)
 
 /*
  * A raw image file or block device (disk_raw_open.c), without what disk_open() puts on top; format

@@ -7,7 +7,8 @@
  * guest's buffer where that lies in one piece, else through one of NBD_BUFFERS buffers, for which
  * requests wait in turn. libnbd allocates a few words for each command; nothing here does.
  *
- * Owner: the thread, but for nbd_submit() (any loop) and nbd_launch() and nbd_stop() (main thread).
+ * Owner: the thread, but for nbd_submit() (any loop) and nbd_launch(), nbd_hurry() and nbd_stop() (main
+ * thread).
  */
 #include "devices/backend/disk_nbd.h"
 
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -307,6 +309,26 @@ static void notice_loss(struct disk_nbd *n)
 		op_finish(n, op, -EIO);
 }
 
+/* How long the server may be waited for, in milliseconds; -1: as long as it takes. */
+static int patience(const struct disk_nbd *n)
+{
+	u64 end = n->lost ? 0 : atomic_load(&n->give_up_ns), now = loop_now_ns();
+
+	if (!end)
+		return -1;
+	return now < end ? (int)((end - now) / NSEC_PER_MSEC) + 1 : 0;
+}
+
+/* libnbd sees the end of the connection then, and ends what was under way, if anything was. */
+static void give_up(struct disk_nbd *n)
+{
+	bool waits = nbd_aio_in_flight(n->h) > 0;
+
+	if (waits)
+		shutdown(nbd_aio_get_fd(n->h), SHUT_RDWR);
+	atomic_store(&n->give_up_ns, waits ? 0 : loop_now_ns() + DISK_HURRY_NS);
+}
+
 /* Until the server or a loop has something. A lost server has nothing any more. */
 static void wait_for_either(struct disk_nbd *n)
 {
@@ -319,7 +341,8 @@ static void wait_for_either(struct disk_nbd *n)
 		fds[1].events |= POLLIN;
 	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
 		fds[1].events |= POLLOUT;
-	poll(fds, 2, -1);
+	if (!poll(fds, 2, patience(n)) && !patience(n))
+		give_up(n);
 	if (fds[0].revents && read(n->wake_fd, &count, sizeof(count)) < 0)
 		return;
 }
@@ -421,6 +444,16 @@ int nbd_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx)
 		free_buffers(n);
 	n->launched = !err;
 	return err;
+}
+
+void nbd_hurry(struct disk *disk)
+{
+	struct disk_nbd *n = container_of(disk, struct disk_nbd, disk);
+
+	if (!n->launched)
+		return;
+	atomic_store(&n->give_up_ns, loop_now_ns() + DISK_HURRY_NS);
+	nbd_wake(n);
 }
 
 void nbd_stop(struct disk_nbd *n)

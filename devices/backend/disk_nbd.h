@@ -54,6 +54,7 @@ struct disk_nbd {
 	int err;
 	int wake_fd;
 	_Atomic bool ending;
+	_Atomic u64 give_up_ns; /* when a silent server is one that is gone; 0: never */
 	_Atomic(struct disk_op *) submitted; /* by any loop; the last one first */
 	/* The thread's own. */
 	bool lost;
@@ -66,6 +67,7 @@ struct disk_nbd {
 
 void nbd_submit(struct disk *disk, struct disk_op *op);
 int nbd_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx);
+void nbd_hurry(struct disk *disk);
 /* Ends the thread; nothing is in flight. */
 void nbd_stop(struct disk_nbd *n);
 

@@ -180,7 +180,8 @@ static const struct disk_ops nbd_ops = { .submit = nbd_submit,
 					 .close = nbd_disk_close,
 					 .connect = nbd_connect,
 					 .let_go = nbd_let_go,
-					 .launch = nbd_launch };
+					 .launch = nbd_launch,
+					 .hurry = nbd_hurry };
 
 /* FNV-1a of the name: the same for the same export on every start. */
 static void nbd_id(const char *name, char id[static 32])

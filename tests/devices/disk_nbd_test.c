@@ -268,6 +268,42 @@ static void a_server_that_dies_is_an_io_error(void **state)
 	rig_end(r);
 }
 
+/* Who is about to end does not wait for it for ever. */
+static void a_silent_server_does_not_keep_a_machine(void **state)
+{
+	struct rig *r = rig_launched(NBD_ALL, (struct disk_config){ 0 });
+	struct disk_request q;
+	u8 buf[BLOCK] = { 1 };
+
+	(void)state;
+	assert_int_equal(disk_io(&r->user, r->disk, DISK_WRITE, 0, buf, BLOCK), 0);
+	kill(r->server.pid, SIGSTOP);
+	q = disk_request(DISK_WRITE, 0, buf, BLOCK);
+	disk_request_start(&r->user, r->disk, &q);
+	assert_int_equal(loop_turn(&r->user.loop, 100), 0);
+	assert_false(q.done);
+	alarm(20);
+	disk_hurry(r->disk);
+	uring_fini(&r->user.uring);
+	alarm(0);
+	assert_true(q.done);
+	assert_int_equal(q.err, -EIO);
+	rig_end(r);
+}
+
+/* One that speaks is heard to the end. */
+static void a_machine_that_ends_hears_a_server_that_speaks(void **state)
+{
+	struct rig *r = rig_launched(NBD_ALL, (struct disk_config){ 0 });
+	u8 buf[BLOCK] = { 1 };
+
+	(void)state;
+	disk_hurry(r->disk);
+	assert_int_equal(disk_io(&r->user, r->disk, DISK_WRITE, 0, buf, BLOCK), 0);
+	assert_int_equal(disk_io(&r->user, r->disk, DISK_FLUSH, 0, NULL, 0), 0);
+	rig_end(r);
+}
+
 /* As many as all queues of a controller hold, most of them waiting for a buffer. */
 static void all_that_waits_for_a_dead_server_ends(void **state)
 {
@@ -426,6 +462,8 @@ int main(void)
 		cmocka_unit_test(scattered_requests_wait_for_buffers),
 		cmocka_unit_test(one_disk_serves_three_loops),
 		cmocka_unit_test(a_server_that_dies_is_an_io_error),
+		cmocka_unit_test(a_silent_server_does_not_keep_a_machine),
+		cmocka_unit_test(a_machine_that_ends_hears_a_server_that_speaks),
 		cmocka_unit_test(all_that_waits_for_a_dead_server_ends),
 		cmocka_unit_test(its_errors_are_passed_on),
 		cmocka_unit_test(what_is_no_server_is_named),

@@ -255,6 +255,9 @@ static void storvsp_close(struct vmbus_channel *ch)
 {
 	struct storvsp_channel *sc = channel_data(ch);
 
+	/* There is nobody to be told of anything. */
+	if (sc == sc->s->channel)
+		sc->s->state = STORVSP_BEGIN;
 	/* Answers that found no room will not be read any more. */
 	sc->in_flight -= sc->unsent_count;
 	unsent_clear(sc);

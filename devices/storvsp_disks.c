@@ -117,10 +117,13 @@ static struct scsi_target *target_of(struct storvsp *s, unsigned unit)
 	return unit < (s->ide ? 1 : STORVSP_UNITS) ? &s->target[unit / STORVSP_LUNS].scsi : NULL;
 }
 
-/* A guest that uses the controller is told that its units are others now. Under the lock. */
+/*
+ * A guest that uses the controller is told that its units are others now, once its channel has a
+ * loop where that is on its way from one to another. Under the lock.
+ */
 static void units_changed(struct storvsp *s)
 {
-	if (s->state != STORVSP_READY || !s->channel->loop)
+	if (s->state != STORVSP_READY)
 		return;
 	for (unsigned i = 0; i < STORVSP_TARGETS; i++)
 		scsi_target_attention(&s->target[i].scsi, SCSI_ASC_REPORTED_LUNS_CHANGED);

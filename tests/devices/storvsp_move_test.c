@@ -241,6 +241,34 @@ static void told_to_scan_while_it_moves(void **state)
 	assert_ptr_equal(b->s->channel[0].loop, &b->g.io[1]);
 }
 
+/* A disk that comes when the primary channel is on neither loop. */
+static void told_to_scan_between_two_loops(void **state)
+{
+	struct bed *b = *state;
+	struct vmbus_msg_modify_channel msg = { .header.msgtype = VMBUS_MSG_MODIFY_CHANNEL,
+						.child_relid = b->ch[0].relid,
+						.target_vp = 1 };
+	struct vstor_packet p;
+	struct fg_packet pkt;
+
+	assert_int_equal(fg_post_raw(&b->g, b->g.msg_conn_id, &msg, sizeof(msg)), 0);
+	loop_turn(&b->g.control, 0);
+	loop_turn(&b->g.io[0], 0);
+	assert_null(b->s->channel[0].loop);
+	bed_attach(b, 1, 1);
+	fg_pump(&b->g);
+	assert_ptr_equal(b->s->channel[0].loop, &b->g.io[1]);
+	assert_int_equal(fg_recv(&b->ch[0], b->buf, sizeof(b->buf), &pkt), 1);
+	assert_int_equal(pkt.type, VMBUS_PACKET_INBAND);
+	p = bed_command(b, &b->ch[0], 0, 0);
+	assert_int_equal(p.srb.scsi_status, SCSI_CHECK_CONDITION);
+	/* A closed one is told nothing, nor when it is open again. */
+	assert_int_equal(fg_unload(&b->g), 0);
+	assert_int_equal(b->s->state, STORVSP_BEGIN);
+	assert_int_equal(storvsp_detach(b->s, 1), 0);
+	assert_false(b->s->rescan);
+}
+
 /* ---- On threads ------------------------------------------------------------------------------ */
 
 #define ROUNDS 60u
@@ -405,12 +433,19 @@ static void nothing_stands_in_the_way_of_anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(each_channel_follows_its_vp),   TEST(requests_under_way_end_first),
-		TEST(answers_without_room_go_along), TEST(closed_while_it_moves),
-		TEST(rescinded_while_it_moves),      TEST(unloaded_while_it_moves),
-		TEST(frozen_while_it_moves),         TEST(ended_while_it_moves),
-		TEST(reset_while_it_moves),          TEST(told_to_scan_while_it_moves),
-		TEST(all_is_answered_once),          TEST(nothing_stands_in_the_way_of_anything),
+		TEST(each_channel_follows_its_vp),
+		TEST(requests_under_way_end_first),
+		TEST(answers_without_room_go_along),
+		TEST(closed_while_it_moves),
+		TEST(rescinded_while_it_moves),
+		TEST(unloaded_while_it_moves),
+		TEST(frozen_while_it_moves),
+		TEST(ended_while_it_moves),
+		TEST(reset_while_it_moves),
+		TEST(told_to_scan_while_it_moves),
+		TEST(told_to_scan_between_two_loops),
+		TEST(all_is_answered_once),
+		TEST(nothing_stands_in_the_way_of_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,7 +204,8 @@ void late_open(struct late_bed *f)
 
 	memset(f->sent, 0, sizeof(f->sent));
 	memset(f->got, 0, sizeof(f->got));
-	f->own = f->to_send = 0;
+	f->own = 0;
+	f->to_send = 0;
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
 	assert_int_equal(fg_request_offers(&f->g), 0);
 	assert_int_equal(fg_open(&f->g, &f->ch, fg_offer_find(&f->g, &ops.type, 0), &small), 0);

@@ -8,7 +8,7 @@
  *
  * Within what guests know of hosts: messages keep their order, packets theirs; a primary channel is
  * rescinded behind its sub-channels; a device that was told of no room is told when there is.
- * Short delays last until the loop's next turn: an idle one sleeps in whole milliseconds.
+ * Short delays take longer where an idle loop sleeps in whole milliseconds (before Linux 5.11).
  *
  * Decisions are numbered by what the guest can count as well: its own messages, signals and packets,
  * and those it gets.

@@ -36,11 +36,13 @@ counters_fit() {
 	done <"$scratch/counters"
 }
 
-# vmbus_guest KERNEL CPUS BACKEND MOVES BINDS CYCLES: what vmbus.sh says
+# vmbus_guest KERNEL CPUS BACKEND MOVES BINDS CYCLES: what vmbus.sh says. Without synthetic timers: Linux
+# does not outlive the unloading of hv_vmbus with them, on either back end. In direct mode it stops the
+# timer and takes no other; by messages the last one finds no handler.
 vmbus_guest() {
 	kernel "$1" || return
 	headless --timeout $((120 + $5 * 10 + $4 / 10 + $6 * 15)) --cpus "$2" --hyperv "$3" \
-		--disk "$disk,ephemeral" --net user -- \
+		--hyperv-features stimer=off --disk "$disk,ephemeral" --net user -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/devices.sh" "$tests/vmbus.sh")" \
 		vmbus "$2" "$(version_of "$1")" "$4" "$5" "$6"
 	cat "$scratch/out"

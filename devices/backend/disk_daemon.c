@@ -50,6 +50,7 @@ struct opening {
 	enum disk_format format;
 	struct disk_daemon *d;
 	int listen_fd;
+	bool device; /* the image lies in a block device */
 	char path[PATH_MAX];
 	char *error;
 	size_t error_size;
@@ -124,6 +125,7 @@ static int check_image(struct opening *o)
 			       : open_fail(o, -errno, "cannot be found: %s", strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return open_fail(o, -EINVAL, "is neither a file nor a block device");
+	o->device = S_ISBLK(st.st_mode);
 	fd = open(o->config->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return open_fail(o, -errno, "cannot be opened: %s%s", strerror(errno),
@@ -233,9 +235,9 @@ static int start_daemon(struct opening *o)
 
 	double_commas(o->path, path);
 	snprintf(file, sizeof(file),
-		 "driver=file,node-name=file,read-only=%s,locking=%s,discard=unmap%s%s,filename=%s",
-		 read_only ? "on" : "off", c->unlocked ? "off" : "auto",
-		 c->cache == DISK_DIRECT ? ",cache.direct=on" : "",
+		 "driver=%s,node-name=file,read-only=%s,locking=%s,discard=unmap%s%s,filename=%s",
+		 o->device ? "host_device" : "file", read_only ? "on" : "off",
+		 c->unlocked ? "off" : "auto", c->cache == DISK_DIRECT ? ",cache.direct=on" : "",
 		 c->aio == DISK_AIO_URING ? ",aio=io_uring" : "", path);
 	snprintf(node, sizeof(node),
 		 "driver=%s,node-name=disk,file=file,read-only=%s,discard=unmap",

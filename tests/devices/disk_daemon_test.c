@@ -166,6 +166,35 @@ static void ro_and_ephemeral_leave_it_alone(void **state)
 	assert_int_equal(before.st_size, after.st_size);
 }
 
+/* Such as a logical volume. */
+static void an_image_may_lie_in_a_block_device(void **state)
+{
+	struct rig *r = *state;
+	u8 out[4096], in[4096] = { 0 };
+	struct disk *disk;
+
+	if (!have_qemu())
+		skip();
+	qemu_img(r, "create -f qcow2 a.qcow2 1M && truncate -s 4M a.qcow2");
+	snprintf(r->command, sizeof(r->command),
+		 "cd %s && d=$(losetup -f --show a.qcow2 2>/dev/null) && ln -s $d device", r->dir);
+	if (system(r->command))
+		skip(); /* no right to make one */
+	disk = image_open(r, "device", (struct disk_config){ .format = DISK_QCOW2 });
+	if (!disk)
+		print_error("%s\n", r->error);
+	fill(out, sizeof(out), 3);
+	if (disk) {
+		assert_int_equal(disk->size, MiB(1));
+		assert_int_equal(disk_io(&r->user, disk, DISK_WRITE, 4096, out, 4096), 0);
+		assert_int_equal(disk_io(&r->user, disk, DISK_READ, 4096, in, 4096), 0);
+		image_close(disk);
+	}
+	snprintf(r->command, sizeof(r->command), "losetup -d $(readlink %s/device)", r->dir);
+	assert_int_equal(system(r->command), 0);
+	assert_memory_equal(in, out, sizeof(in));
+}
+
 static void images_that_name_others_are_refused(void **state)
 {
 	struct rig *r = *state;
@@ -298,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_format),
 		TEST(ro_and_ephemeral_leave_it_alone),
+		TEST(an_image_may_lie_in_a_block_device),
 		TEST(images_that_name_others_are_refused),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(a_daemon_that_dies_is_an_io_error),

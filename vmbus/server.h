@@ -15,6 +15,7 @@
  *	channel_event.c  what a channel is told, and when: the table of its states
  *	channel.c     a channel's states, on the control loop: open, close, modify
  *	channel_io.c  an open channel on its I/O loop: runs, orders, packets
+ *	pace.c        ... and its bursts: fewer signals and interrupts
  *	outq.c        messages to the guest
  *	chaos.c, late.c  what is late on purpose, and how: for who tests guest drivers
  *	trace.c       events for those who watch: the table is trace.h

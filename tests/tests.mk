@@ -139,8 +139,10 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test base/uring_test devices/disk_raw_test devices/disk_layers_test base/trace_test vmm/vcpu_test devices/console_test devices/serial_test vmbus/ring_test vmbus/threads_test \
-	devices/storvsp_move_test devices/netvsp_move_test devices/scsi_unit_test vmbus/late_test vmbus/plug_test
+THREAD_TESTS := base/loop_test base/uring_test base/io_thread_test base/trace_test vmm/vcpu_test \
+	vmbus/ring_test vmbus/threads_test vmbus/late_test vmbus/plug_test \
+	devices/disk_raw_test devices/disk_layers_test devices/disk_nbd_test devices/scsi_unit_test \
+	devices/storvsp_move_test devices/netvsp_move_test devices/console_test devices/serial_test
 
 # Those run as the program is built, too: they look at what the C library itself does.
 PLAIN_TESTS := seccomp/seccomp_test

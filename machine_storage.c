@@ -48,7 +48,10 @@ static int add_disk(struct machine *m, unsigned number)
 
 static int offer(struct machine *m, struct storvsp *s)
 {
-	return s ? vmbus_offer(m->bus, storvsp_device(s)) : 0;
+	if (!s)
+		return 0;
+	storvsp_device(s)->paced = true;
+	return vmbus_offer(m->bus, storvsp_device(s));
 }
 
 int machine_add_storage(struct machine *m)

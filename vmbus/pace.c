@@ -140,5 +140,7 @@ void pace_end(struct vmbus_channel *ch)
 	if (!pace_holds(ch))
 		return;
 	loop_timer_disarm(ch->loop, &ch->pace.look);
-	loop_flush_later(ch->loop, &ch->flush);
+	/* One that closes shows nothing, and may be gone when the loop flushes. */
+	if (ch->live)
+		loop_flush_later(ch->loop, &ch->flush);
 }

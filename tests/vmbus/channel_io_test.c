@@ -120,6 +120,17 @@ static void a_paced_channel_answers_all(void **state)
 	assert_int_equal(fg_close(&f->ch), 0);
 }
 
+/* The end of the machine in the midst of a burst; the loops outlive the bus. */
+static void a_paced_channel_ends_with_the_bus(void **state)
+{
+	struct channel_bed *f = *state;
+	struct vmbus_channel *ch = f->p[0].ch;
+
+	loop_timer_arm(ch->loop, &ch->pace.look, loop_now_ns() + NSEC_PER_SEC);
+	assert_int_equal(fg_new_host(&f->g), 0);
+	fg_pump(&f->g);
+}
+
 /* ---- Room ------------------------------------------------------------------------------------ */
 
 static void the_device_goes_on_when_there_is_room(void **state)
@@ -352,6 +363,7 @@ int main(void)
 		TEST(bed_setup_closed, a_busy_channel_leaves_time_for_others),
 		TEST(bed_setup, signals_for_nothing_cost_a_run_each),
 		TEST(bed_setup, a_paced_channel_answers_all),
+		TEST(bed_setup, a_paced_channel_ends_with_the_bus),
 		TEST(bed_setup, the_device_goes_on_when_there_is_room),
 		TEST(bed_setup, room_made_within_a_batch_is_told),
 		TEST(bed_setup, guests_that_never_tell_are_looked_after),

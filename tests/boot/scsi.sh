@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154 # see guest.sh
 # Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh scsi.sh)"`: SCSI as sg3-utils see it.
-# /dev/sdb is a disk of 64 MiB whose contents do not matter, /dev/sr0 a drive with a DVD that has the files
+# The disk of 64 MiB, whatever Linux calls it, has contents that do not matter, /dev/sr0 a DVD with the files
 # data and sum.
 
 scratch=$(mktemp -d)
@@ -65,7 +65,7 @@ reservations() {
 
 # A guest that turns the write cache off finds it off.
 write_cache() {
-	type=$(echo /sys/block/sdb/device/scsi_disk/*/cache_type)
+	type=$(echo /sys/block/"${1##*/}"/device/scsi_disk/*/cache_type)
 	echo 'write through' >"$type"
 	has 0 'write through' cat "$type"
 	has 0 '^08 12 00' sg_wr_mode -p 8 "$1"
@@ -85,9 +85,12 @@ dvd() {
 for module in sg sr_mod isofs; do
 	modprobe $module
 done
-identity /dev/sdb
-blocks /dev/sdb
-reservations /dev/sdb
-write_cache /dev/sdb
+for block in /sys/block/sd*; do
+	[ "$(cat "$block/size")" != 131072 ] || disk=/dev/${block##*/}
+done
+identity "$disk"
+blocks "$disk"
+reservations "$disk"
+write_cache "$disk"
 dvd /dev/sr0
 exit "$failed"

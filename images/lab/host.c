@@ -437,16 +437,19 @@ static void host_turn(struct host *host)
 	host_deadline(host);
 }
 
-/* The options images/lab/lab documents, and -q -k -b which it adds. */
+/* The options images/lab/lab documents, and -q -p -k -b which it adds. */
 static void host_options(struct host *host, int argc, char **argv)
 {
 	struct machine *machine = &host->machine;
 	int option;
 
-	while ((option = getopt(argc, argv, "+q:k:b:w:c:m:t:e:nv")) != -1) {
+	while ((option = getopt(argc, argv, "+q:p:k:b:w:c:m:t:e:nv")) != -1) {
 		switch (option) {
 		case 'q':
 			machine->qemu = optarg;
+			break;
+		case 'p':
+			machine->preload = optarg;
 			break;
 		case 'k':
 			machine->kernel = optarg;
@@ -484,7 +487,8 @@ static void host_options(struct host *host, int argc, char **argv)
 			exit(HOST_FAILED);
 		}
 	}
-	if (!machine->qemu || !machine->kernel || !machine->boot || optind == argc)
+	if (!machine->qemu || !machine->preload || !machine->kernel || !machine->boot ||
+	    optind == argc)
 		host_fail(host, "started wrongly: use images/lab/lab");
 }
 

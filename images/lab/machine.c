@@ -130,7 +130,7 @@ static void machine_args(const struct machine *machine, struct args *args, int c
  * The child: a session of its own keeps the terminal's signals from it, and it dies with its
  * parent; the parent may already be gone when that is asked for.
  */
-static void machine_exec(char *const *argv, pid_t parent, int log)
+static void machine_exec(const struct machine *machine, char *const *argv, pid_t parent, int log)
 {
 	sigset_t none;
 	int null = open("/dev/null", O_RDONLY);
@@ -144,6 +144,7 @@ static void machine_exec(char *const *argv, pid_t parent, int log)
 	signal(SIGPIPE, SIG_DFL);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		_exit(1);
+	setenv("LD_PRELOAD", machine->preload, 1);
 	execv(argv[0], argv);
 	dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
 	_exit(1);
@@ -167,7 +168,7 @@ int machine_start(struct machine *machine)
 	machine->pid = fork();
 	if (machine->pid == 0) {
 		fcntl(channel[1], F_SETFD, 0);
-		machine_exec(args.list, parent, log[1]);
+		machine_exec(machine, args.list, parent, log[1]);
 	}
 	ret = machine->pid < 0 ? -errno : 0;
 out:

@@ -13,6 +13,7 @@
 
 struct machine {
 	const char *qemu; /* program */
+	const char *preload; /* library it is started with */
 	const char *kernel; /* directory of images/kernel */
 	const char *boot; /* of images/lab/boot */
 	const char *cpus; /* as QEMU takes them */

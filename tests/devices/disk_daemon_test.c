@@ -260,25 +260,48 @@ static pid_t child_of_ours(void)
 	return pid;
 }
 
+static bool daemon_killed(void)
+{
+	pid_t pid = child_of_ours();
+	siginfo_t info;
+
+	if (!pid)
+		return false;
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	return true;
+}
+
 static void a_daemon_that_dies_is_an_io_error(void **state)
 {
 	struct rig *r = *state;
 	struct disk *disk;
-	siginfo_t info;
 	u8 in[512];
-	pid_t pid;
 
 	if (!have_qemu())
 		skip();
 	qemu_img(r, "create -q -f qcow2 a.qcow2 8M");
 	disk = image_open(r, "a.qcow2", (struct disk_config){ 0 });
 	assert_non_null(disk);
-	pid = child_of_ours();
-	if (pid) {
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	if (daemon_killed())
 		assert_int_equal(disk_io(&r->user, disk, DISK_READ, 0, in, sizeof(in)), -EIO);
-		/* The next start of the guest is told so, too. */
+	image_close(disk);
+}
+
+/* In the process that opened the disk, where no thread serves it. */
+static void the_next_start_is_told_of_a_daemon_that_died(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk = NULL;
+
+	if (!have_qemu())
+		skip();
+	qemu_img(r, "create -q -f qcow2 a.qcow2 8M");
+	snprintf(r->path, sizeof(r->path), "%s/a.qcow2", r->dir);
+	assert_int_equal(disk_open(&disk, &(struct disk_config){ .path = r->path }, r->error,
+				   sizeof(r->error)),
+			 0);
+	if (daemon_killed()) {
 		disk_let_go(disk);
 		assert_int_equal(disk_connect(disk, r->error, sizeof(r->error)), -EIO);
 		assert_non_null(strstr(r->error, "qemu-storage-daemon has ended"));
@@ -331,6 +354,7 @@ int main(void)
 		TEST(images_that_name_others_are_refused),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(a_daemon_that_dies_is_an_io_error),
+		TEST(the_next_start_is_told_of_a_daemon_that_died),
 		TEST(the_daemon_dies_with_us),
 	};
 

@@ -47,9 +47,11 @@ stopped_by_disk() {
 	mount -t tmpfs -o size=4M full "$scratch/full" || return
 	truncate -s 16M "$scratch/full/disk"
 	for what in report stop; do
+		# shellcheck disable=SC2016 # the guest's shell expands it; which disk is sda is chance
 		headless --memory 512M --disk "$disk,ephemeral" --disk "$scratch/full/disk,aio=threads" \
 			--append 'root=LABEL=root rw' --on-io-error $what -- sh -c \
-			'dd if=/dev/zero of=/dev/sdb bs=64k oflag=direct 2>/dev/null; echo "dd: $?"'
+			'for block in /sys/block/sd*; do [ "$(cat $block/size)" = 32768 ] && break; done
+			dd if=/dev/zero of="/dev/${block##*/}" bs=64k oflag=direct 2>/dev/null; echo "dd: $?"'
 		cp "$scratch/out" "$scratch/out.$what"
 		[ $what = stop ] || wanted 0 command || break
 	done

@@ -269,6 +269,11 @@ static void initialize(struct bed *b)
 	assert_int_equal(bed_control_answer(b, &body), RNDIS_INITIALIZE | RNDIS_COMPLETION);
 }
 
+void bed_halt(struct bed *b)
+{
+	control(b, RNDIS_HALT, (u32[]){ 77 }, 4);
+}
+
 /* As Linux's probe and `ip link set up`. */
 void bed_bring_up(struct bed *b)
 {

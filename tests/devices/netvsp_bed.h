@@ -66,6 +66,8 @@ u32 bed_share_send(struct bed *b);
 void bed_set_filter(struct bed *b, u32 filter);
 /* All of it, as Linux's probe and `ip link set up`. */
 void bed_bring_up(struct bed *b);
+/* RNDIS_HALT, which has no answer. */
+void bed_halt(struct bed *b);
 
 /*
  * Sends count ranges of guest memory, after section_size bytes of a section of the send buffer

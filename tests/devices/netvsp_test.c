@@ -180,6 +180,21 @@ static void a_frame_the_network_drops_is_no_error(void **state)
 	bed_free(b);
 }
 
+static void a_frame_behind_the_halt_is_lost_without_an_error(void **state)
+{
+	struct bed *b = bed_new();
+	u64 id;
+
+	(void)state;
+	bed_bring_up(b);
+	bed_halt(b);
+	bed_put_message(fg_ptr(&b->g, b->send, 4096), 60, 1);
+	id = bed_transmit(b, NVSP_CHANNEL_DATA, 0, 104, NULL, 0);
+	assert_int_equal(bed_transmit_status(b, id), NVSP_STATUS_SUCCESS);
+	assert_int_equal(b->nic.sent, 0);
+	bed_free(b);
+}
+
 static void frames_of_one_turn_arrive_in_one_packet(void **state)
 {
 	struct bed *b = bed_new();
@@ -375,6 +390,7 @@ int main(void)
 		cmocka_unit_test(frames_leave_by_the_send_buffer),
 		cmocka_unit_test(frames_leave_from_anywhere),
 		cmocka_unit_test(a_frame_the_network_drops_is_no_error),
+		cmocka_unit_test(a_frame_behind_the_halt_is_lost_without_an_error),
 		cmocka_unit_test(frames_of_one_turn_arrive_in_one_packet),
 		cmocka_unit_test(frames_not_asked_for_stay_out),
 		cmocka_unit_test(without_slots_the_network_waits),

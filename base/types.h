@@ -23,6 +23,7 @@ typedef int64_t s64;
 /* Rounds up to a power-of-two boundary. The caller makes sure that n + align cannot wrap. */
 #define ALIGN_UP(n, align) (((n) + (align)-1) & ~((__typeof__(n))(align)-1))
 
+/* Each looks at the one it takes twice: nothing with an effect of its own goes in. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

@@ -123,7 +123,8 @@ static void op_tamper(struct bed *b, struct fuzz_input *in)
 	default:
 		/* At what is read next, or anywhere. */
 		at = where & 64 ? b->reader.index : fuzz_u16(in) % b->reader.size;
-		len = MIN(fuzz_below(in, sizeof(bytes)), RING_PAGE_SIZE - at % RING_PAGE_SIZE);
+		len = fuzz_below(in, sizeof(bytes));
+		len = MIN(len, RING_PAGE_SIZE - at % RING_PAGE_SIZE);
 		fuzz_bytes(in, bytes, len);
 		memcpy(page[1 + at / RING_PAGE_SIZE] + at % RING_PAGE_SIZE, bytes, len);
 	}

@@ -77,7 +77,7 @@ int storvsp_resize(struct storvsp *s, unsigned unit, u64 size);
  * -EINVAL: no DVD drive; -EBUSY: requests for the medium before the present one are under way.
  */
 int storvsp_change(struct storvsp *s, unsigned unit, struct disk *disk);
-/* Presses the drive's button. 0, or -ENOENT. */
+/* Presses the drive's button. 0; -ENOENT; -EINVAL: no DVD drive. */
 int storvsp_eject(struct storvsp *s, unsigned unit);
 struct vmbus_device *storvsp_device(struct storvsp *s);
 void storvsp_fini(struct storvsp *s);

@@ -16,14 +16,16 @@
  * What is promised of several requests at once: a COMPARE AND WRITE is atomic against every other
  * COMPARE AND WRITE to its unit, not against plain writes of the same blocks.
  *
- * State. Mode parameters, reservations and their keys live as long as the machine does: none is
- * saved (no SP, no APTPL). A unit has no unit attention when it is new: the guest starts with it.
+ * State. Mode parameters, reservations and their keys live as long as the machine does, also where
+ * that is saved and restored (scsi_save.c), and no longer (no SP, no APTPL). A unit has no unit
+ * attention when it is new: the guest starts with it.
  */
 #ifndef DEVICES_SCSI_H
 #define DEVICES_SCSI_H
 
 #include <sys/uio.h>
 
+#include "base/stream.h"
 #include "base/types.h"
 #include "devices/backend/disk.h"
 #include "devices/scsi_proto.h"
@@ -108,8 +110,20 @@ int scsi_unit_resize(struct scsi_unit *unit, u64 size);
  */
 int scsi_unit_change(struct scsi_unit *unit, struct disk *disk);
 
-/* Presses the drive's eject button: ejects, or asks the guest to where it prevents that. */
-void scsi_unit_eject(struct scsi_unit *unit);
+/*
+ * Presses the drive's eject button: ejects, or asks the guest to where it prevents that. 0, or -EINVAL:
+ * no DVD drive.
+ */
+int scsi_unit_eject(struct scsi_unit *unit);
+
+/*
+ * Writes down all that a unit, to which something is attached, has of its own; and takes it in, into a
+ * fresh unit of the same disk or medium. No request is under way, and the owner does nothing else. The
+ * bytes are not trusted: 0; -EINVAL where no unit can be so; -ENODEV where what is attached is another
+ * than was then: kind, block, size, write protection or id. apply false: looks, and changes nothing.
+ */
+void scsi_unit_save(struct scsi_unit *unit, struct stream_out *out);
+int scsi_unit_restore(struct scsi_unit *unit, struct stream_in *in, bool apply);
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 

@@ -69,6 +69,7 @@ enum scsi_media_event {
 	SCSI_EVENT_REMOVAL = 1 << 0,
 	SCSI_EVENT_NEW = 1 << 1,
 	SCSI_EVENT_EJECT = 1 << 2,
+	SCSI_EVENTS = (1 << 3) - 1,
 };
 
 /* Reservations of a unit; under its lock. Nexuses are bits of `registered`. */
@@ -116,6 +117,10 @@ bool scsi_reservation_held(const struct scsi_reservations *pr, unsigned nexus);
 bool scsi_reserved_for_all(const struct scsi_reservations *pr);
 /* Ends a RESERVE, whoever has it. Takes the lock. */
 void scsi_reservations_reset(struct scsi_unit *unit);
+/* Whether commands can lead there; none: there are no such commands. */
+bool scsi_reservations_possible(const struct scsi_reservations *pr, bool none);
+/* Puts them into force. Takes the lock. */
+void scsi_reservations_set(struct scsi_unit *unit, const struct scsi_reservations *pr);
 
 static inline bool scsi_unit_flag(struct scsi_unit *unit, enum scsi_unit_flag flag)
 {

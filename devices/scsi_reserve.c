@@ -136,6 +136,29 @@ void scsi_reservations_reset(struct scsi_unit *unit)
 	unreserve(unit, SCSI_NEXUSES);
 }
 
+/* ---- Saved and restored ---- */
+
+bool scsi_reservations_possible(const struct scsi_reservations *pr, bool none)
+{
+	bool registered = pr_registered(pr);
+
+	if (none && (registered || pr->type || pr->exclusive))
+		return false;
+	if (pr->holder >= SCSI_NEXUSES || pr->owner >= SCSI_NEXUSES ||
+	    (pr->exclusive && (registered || pr->type)))
+		return false;
+	return !pr->type || (type_valid(pr->type) &&
+			     (type_all(pr->type) ? registered : pr->key[pr->holder] != 0));
+}
+
+void scsi_reservations_set(struct scsi_unit *unit, const struct scsi_reservations *pr)
+{
+	pthread_mutex_lock(&unit->lock);
+	unit->pr = *pr;
+	gates_set(unit);
+	pthread_mutex_unlock(&unit->lock);
+}
+
 /* ---- PERSISTENT RESERVE OUT ---- */
 
 /* The reservation ends; those it let in are told that others are, too, now. */

@@ -263,14 +263,17 @@ int scsi_unit_change(struct scsi_unit *unit, struct disk *disk)
 	return 0;
 }
 
-void scsi_unit_eject(struct scsi_unit *unit)
+int scsi_unit_eject(struct scsi_unit *unit)
 {
+	if (!unit_present(unit) || medium_current(unit)->type != SCSI_DVD)
+		return -EINVAL;
 	if (scsi_unit_flag(unit, SCSI_PREVENTED)) {
 		scsi_unit_event(unit, SCSI_EVENT_EJECT);
-		return;
+		return 0;
 	}
 	atomic_fetch_or(&unit->flags, (u32)SCSI_TRAY_OPEN);
 	scsi_unit_event(unit, SCSI_EVENT_REMOVAL);
+	return 0;
 }
 
 /* ---- Targets ---- */

@@ -301,7 +301,8 @@ static void storvsp_freeze(struct vmbus_channel *ch)
 #define STORVSP_OPS                                                                         \
 	.packet_max = STORVSP_PACKET_MAX, .open = storvsp_open, .ready = storvsp_ready,     \
 	.close = storvsp_close, .detach = storvsp_leave_loop, .attach = storvsp_enter_loop, \
-	.freeze = storvsp_freeze, .save = storvsp_save, .restore = storvsp_restore
+	.freeze = storvsp_freeze, .save = storvsp_save, .restore = storvsp_restore,         \
+	.save_state = storvsp_save_state, .restore_state = storvsp_restore_state
 
 const struct vmbus_device_ops storvsp_scsi_ops = {
 	.name = "storvsp",

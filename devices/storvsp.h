@@ -167,10 +167,20 @@ void storvsp_reset_ended(struct storvsp *s);
 void storvsp_join(struct storvsp_channel *sc);
 void storvsp_leave(struct storvsp_channel *sc);
 
+/* ---- storvsp_disks.c ------------------------------------------------------------------------- */
+
+/*
+ * A guest that uses the controller is told that its units are others now, once its channel has a
+ * loop where that is on its way from one to another. Under the lock.
+ */
+void storvsp_units_changed(struct storvsp *s);
+
 /* ---- storvsp_save.c -------------------------------------------------------------------------- */
 
-/* ops->save and ops->restore. */
+/* ops->save and ops->restore; ops->save_state and ops->restore_state. */
 void storvsp_save(struct vmbus_channel *ch, struct stream_out *out);
 int storvsp_restore(struct vmbus_channel *ch, struct stream_in *in);
+void storvsp_save_state(struct vmbus_device *dev, struct stream_out *out);
+int storvsp_restore_state(struct vmbus_device *dev, struct stream_in *in, bool apply);
 
 #endif

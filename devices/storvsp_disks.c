@@ -117,11 +117,7 @@ static struct scsi_target *target_of(struct storvsp *s, unsigned unit)
 	return unit < (s->ide ? 1 : STORVSP_UNITS) ? &s->target[unit / STORVSP_LUNS].scsi : NULL;
 }
 
-/*
- * A guest that uses the controller is told that its units are others now, once its channel has a
- * loop where that is on its way from one to another. Under the lock.
- */
-static void units_changed(struct storvsp *s)
+void storvsp_units_changed(struct storvsp *s)
 {
 	if (s->state != STORVSP_READY)
 		return;
@@ -140,7 +136,7 @@ static int unit_attach(struct storvsp *s, unsigned unit, enum scsi_type type, st
 	pthread_mutex_lock(&s->lock);
 	err = scsi_target_attach(target, unit % STORVSP_LUNS, type, disk);
 	if (!err)
-		units_changed(s);
+		storvsp_units_changed(s);
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
@@ -165,7 +161,7 @@ int storvsp_detach(struct storvsp *s, unsigned unit)
 	pthread_mutex_lock(&s->lock);
 	err = scsi_target_detach(target, unit % STORVSP_LUNS);
 	if (!err)
-		units_changed(s);
+		storvsp_units_changed(s);
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
@@ -215,12 +211,13 @@ int storvsp_change(struct storvsp *s, unsigned unit, struct disk *disk)
 int storvsp_eject(struct storvsp *s, unsigned unit)
 {
 	struct scsi_unit *u = unit_lock(s, unit);
+	int err;
 
 	if (!u)
 		return -ENOENT;
-	scsi_unit_eject(u);
+	err = scsi_unit_eject(u);
 	pthread_mutex_unlock(&s->lock);
-	return 0;
+	return err;
 }
 
 void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct disk *disk),

@@ -13,11 +13,12 @@
 
 #include "vmbus/server.h"
 
-/* The bus as it was: who had which relid and monitor id. */
+/* The bus as it was: who had which relid and monitor id; and what devices have yet to take in. */
 struct before {
 	struct vmbus_channel *channel[VMBUS_CHANNELS_MAX];
 	u8 monitor_id[VMBUS_CHANNELS_MAX];
 	bool monitor_taken[VMBUS_MONITORS];
+	struct stream_in state[VMBUS_CHANNELS_MAX]; /* of the device whose primary channel it is */
 };
 
 /* ---- Devices that are no more ---------------------------------------------------------------- */
@@ -234,7 +235,19 @@ static bool device_taken_away(const struct stream_in *in)
 	return !(stream_get_u8(&ahead) & VMBUS_SAVED_WANTED);
 }
 
-static int restore_device(struct vmbus *bus, const struct before *before, struct stream_in *in)
+/* What a device has besides its channels: only looked at, see states_apply(). */
+static int state_check(struct vmbus_device *dev, struct before *before, struct stream_in *in)
+{
+	struct stream_in state = stream_get_section(in, VMBUS_SECTION_DEVICE);
+	int err = state.bad ? -EINVAL : 0;
+
+	before->state[dev->channel->relid - 1] = state;
+	if (!err && dev->ops->restore_state)
+		err = dev->ops->restore_state(dev, &state, false);
+	return err || stream_done(&state) ? err : -EINVAL;
+}
+
+static int restore_device(struct vmbus *bus, struct before *before, struct stream_in *in)
 {
 	struct guid instance, type;
 	struct vmbus_device *dev;
@@ -262,6 +275,8 @@ static int restore_device(struct vmbus *bus, const struct before *before, struct
 
 		err = in->bad ? -EINVAL : channel_place(&dev->channel[i], relid, monitor_id, flags);
 	}
+	if (!err)
+		err = state_check(dev, before, in);
 	if (err && device_gone(dev))
 		gone_drop(bus, dev);
 	return err;
@@ -286,7 +301,7 @@ static int place_others(const struct vmbus *bus, const struct before *before)
 	return 0;
 }
 
-static int restore_devices(struct vmbus *bus, const struct before *before, struct stream_in *in)
+static int restore_devices(struct vmbus *bus, struct before *before, struct stream_in *in)
 {
 	u32 count = stream_get_u32(in);
 	int err = count > VMBUS_CHANNELS_MAX ? -EINVAL : 0;
@@ -338,8 +353,7 @@ static bool restore_agrees(const struct vmbus *bus)
 	return true;
 }
 
-static int restore_section(struct vmbus *bus, const struct before *before, u32 type,
-			   struct stream_in *in)
+static int restore_section(struct vmbus *bus, struct before *before, u32 type, struct stream_in *in)
 {
 	switch (type) {
 	case VMBUS_SECTION_BUS:
@@ -359,7 +373,7 @@ static int restore_section(struct vmbus *bus, const struct before *before, u32 t
 	}
 }
 
-static int restore_sections(struct vmbus *bus, const struct before *before, struct stream_in *in)
+static int restore_sections(struct vmbus *bus, struct before *before, struct stream_in *in)
 {
 	for (u32 type = VMBUS_SECTION_BUS; type <= VMBUS_SECTION_TEARDOWNS; type++) {
 		struct stream_in section = stream_get_section(in, type);
@@ -373,6 +387,17 @@ static int restore_sections(struct vmbus *bus, const struct before *before, stru
 	return stream_done(in) && restore_agrees(bus) ? 0 : -EINVAL;
 }
 
+static void states_apply(struct vmbus *bus, const struct before *before)
+{
+	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
+		struct stream_in state = before->state[i];
+
+		if (state.at && bus->channel[i]->device->ops->restore_state)
+			bus->channel[i]->device->ops->restore_state(bus->channel[i]->device, &state,
+								    true);
+	}
+}
+
 /* From here on the guest may notice. (Channels are run once they listen, signalled or not.) */
 static void restore_start(struct vmbus *bus)
 {
@@ -384,6 +409,7 @@ static void before_take(struct vmbus *bus, struct before *before)
 {
 	memcpy(before->monitor_taken, bus->monitor_taken, sizeof(before->monitor_taken));
 	memset(bus->monitor_taken, 0, sizeof(bus->monitor_taken));
+	memset(before->state, 0, sizeof(before->state));
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		struct vmbus_channel *ch = bus->channel[i];
 
@@ -498,6 +524,8 @@ int vmbus_restore(struct vmbus *bus, const void *bytes, size_t len)
 	err = restore_sections(bus, &before, &in);
 	if (err)
 		restore_undo(bus, &before);
+	else
+		states_apply(bus, &before);
 	bus->ending = false;
 	trace_vmbus_restore(len, err);
 	if (!err)

@@ -67,8 +67,11 @@ static u8 channel_flags(const struct vmbus_channel *ch)
 		    (ch->reserved ? VMBUS_SAVED_RESERVED : 0));
 }
 
-static void save_device(const struct vmbus_device *dev, struct stream_out *out)
+/* One that was taken away has nothing more to say. */
+static void save_device(struct vmbus_device *dev, struct stream_out *out)
 {
+	size_t mark;
+
 	stream_put_bytes(out, &dev->instance, sizeof(dev->instance));
 	stream_put_bytes(out, &dev->ops->type, sizeof(dev->ops->type));
 	stream_put_u16(out, (u16)(dev->sub_channels_max + 1));
@@ -79,6 +82,10 @@ static void save_device(const struct vmbus_device *dev, struct stream_out *out)
 		stream_put_u8(out, ch->monitor_id);
 		stream_put_u8(out, channel_flags(ch));
 	}
+	mark = stream_begin(out, VMBUS_SECTION_DEVICE);
+	if (dev->primary->wanted && dev->ops->save_state)
+		dev->ops->save_state(dev, out);
+	stream_end(out, mark);
 }
 
 static void save_devices(struct vmbus *bus, struct stream_out *out)

@@ -39,14 +39,15 @@
  *	OUTQ		u32 how many of them go although the guest has paused, u32 count; each:
  *			u32 vp, u32 sint, u32 len, the bytes
  *	DEVICES		u32 count; each: u8[16] instance, u8[16] type, u16 channels, and of each
- *			u32 relid, u8 monitor id, u8 VMBUS_SAVED_*
+ *			u32 relid, u8 monitor id, u8 VMBUS_SAVED_*; section DEVICE: the device's own,
+ *			empty where it has none
  *	GPADLS		u32 count; each: u32 relid, id, u8 complete, u32 ranges, words declared,
  *			words received, those words: range headers and PFNs
  *	CHANNELS	u32 count of open ones; each: u32 relid, open id, ring GPADL, page of the
  *			second ring, VP at opening, connection id, event flag, message VP, message
  *			SINT (these two of a reserved one), VP now, SINT; u8 uses the interrupt page,
  *			is monitored; u32 index of the guest's ring, u8 broken; u32 index of ours,
- *			u8 broken, u8 waits for room; section DEVICE: the device's own
+ *			u8 broken, u8 waits for room; section DEVICE: the device's own of it
  *	TEARDOWNS	u32 count of GPADLs to be given back when the last pin goes; each: u32 relid, id
  *
  * Version rules. A writer may add sections with STREAM_OPTIONAL set, between these or behind them
@@ -59,7 +60,7 @@
 #include "base/stream.h"
 #include "vmbus/vmbus.h"
 
-#define VMBUS_STATE_VERSION 1u
+#define VMBUS_STATE_VERSION 2u
 #define VMBUS_STATE_MAGIC "CDLVMBUS"
 #define VMBUS_STATE_MAGIC_SIZE 8u
 

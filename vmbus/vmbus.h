@@ -76,6 +76,15 @@ struct vmbus_device_ops {
 	 */
 	void (*save)(struct vmbus_channel *ch, struct stream_out *out);
 	int (*restore)(struct vmbus_channel *ch, struct stream_in *in);
+	/*
+	 * Both, or neither: what the device has whether a channel is open or not. save_state: writes it
+	 * down, the bus frozen; control loop. restore_state: called twice, main thread, before loops
+	 * run. First it only looks, and changes nothing: 0; -EINVAL where the bytes, not trusted, are
+	 * not such a device's; -ENODEV where they are of one that differs from dev. Then, once all else
+	 * was taken in, `apply`: 0.
+	 */
+	void (*save_state)(struct vmbus_device *dev, struct stream_out *out);
+	int (*restore_state)(struct vmbus_device *dev, struct stream_in *in, bool apply);
 };
 
 /* One device on the bus. The owner sets the first part, zeroes the rest and keeps it in place. */

@@ -105,19 +105,28 @@ static void requests_of_all_are_drained_and_a_reset_ends(void **state)
 	for (unsigned i = 0; i <= BED_SUBS; i++)
 		assert_true(bed_answer(b, &b->ch[i], &p) == i);
 	assert_true(bed_answer(b, &b->ch[2], &p) == 9);
+	/* What the guest is to be told of the reset has come along. */
+	p = bed_command(b, &b->ch[1], 0, 0);
+	assert_int_equal(scsi_get16(p.srb.sense_data + 12), SCSI_ASC_RESET);
 	expect_each_works(b, 1 + BED_SUBS);
 }
 
 static void what_the_guest_is_to_be_told_is_kept(void **state)
 {
 	struct bed *b = *state;
+	struct stream_out out;
 	struct fg_packet pkt;
 
 	assert_true(fg_freeze(&b->g));
 	bed_attach(b, 1, 1);
 	bed_expect_none(b, &b->ch[0]);
 	assert_true(b->s->rescan);
-	move(b);
+	out = save(b);
+	host_new(b, BED_SUBS);
+	bed_attach(b, 1, 1);
+	assert_int_equal(vmbus_restore(b->g.bus, out.bytes, out.len), 0);
+	stream_free(&out);
+	fg_pump(&b->g);
 	assert_int_equal(fg_recv(&b->ch[0], b->buf, sizeof(b->buf), &pkt), 1);
 	assert_int_equal(pkt.type, VMBUS_PACKET_INBAND);
 	bed_expect_none(b, &b->ch[0]);

@@ -338,8 +338,8 @@ static void refuses_word(struct stream_bed *f, u32 type, u32 offset, u32 word)
 	unspoil(f);
 }
 
-/* A device of one channel: instance, type, count, then relid, monitor id, flags. */
-#define DEVICE_1 38u
+/* A device of one channel: instance, type, count, then relid, monitor id, flags; an empty section. */
+#define DEVICE_1 46u
 #define DEVICE_3 (DEVICE_1 + 12u)
 #define FLAGS 39u
 

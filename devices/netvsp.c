@@ -415,6 +415,14 @@ static void netvsp_freeze(struct vmbus_channel *ch)
 	flush_then(n, channel_frozen);
 }
 
+/* ready() follows here, too. */
+static void netvsp_thaw(struct vmbus_channel *ch)
+{
+	struct netvsp *n = channel_data(ch);
+
+	n->flushed = NULL;
+}
+
 static int netvsp_restore(struct vmbus_channel *ch, struct stream_in *in)
 {
 	struct netvsp *n = channel_device(ch)->data;
@@ -440,6 +448,7 @@ static const struct vmbus_device_ops netvsp_ops = {
 	.detach = netvsp_detach,
 	.attach = netvsp_attach,
 	.freeze = netvsp_freeze,
+	.thaw = netvsp_thaw,
 	.save = netvsp_state_save,
 	.restore = netvsp_restore,
 };

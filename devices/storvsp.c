@@ -298,11 +298,20 @@ static void storvsp_freeze(struct vmbus_channel *ch)
 	channel_settle(sc);
 }
 
+/* Saving may have been given up. */
+static void storvsp_thaw(struct vmbus_channel *ch)
+{
+	struct storvsp_channel *sc = channel_data(ch);
+
+	sc->settled = NULL;
+}
+
 #define STORVSP_OPS                                                                         \
 	.packet_max = STORVSP_PACKET_MAX, .open = storvsp_open, .ready = storvsp_ready,     \
 	.close = storvsp_close, .detach = storvsp_leave_loop, .attach = storvsp_enter_loop, \
-	.freeze = storvsp_freeze, .save = storvsp_save, .restore = storvsp_restore,         \
-	.save_state = storvsp_save_state, .restore_state = storvsp_restore_state
+	.freeze = storvsp_freeze, .thaw = storvsp_thaw, .save = storvsp_save,               \
+	.restore = storvsp_restore, .save_state = storvsp_save_state,                       \
+	.restore_state = storvsp_restore_state
 
 const struct vmbus_device_ops storvsp_scsi_ops = {
 	.name = "storvsp",

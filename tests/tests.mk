@@ -91,7 +91,7 @@ $(foreach t,storvsp storvsp_save,\
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) base/stream.c $(DISKS)
 $(foreach t,disk compare mode reserve unit mmc save,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
-$(foreach t,channels chance move reset plug save_channels,\
+$(foreach t,channels chance move reset plug save_channels save_units,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c $(STORVSP),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))

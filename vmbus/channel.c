@@ -440,7 +440,7 @@ static void channel_replied(struct loop_work *w)
 		return;
 	}
 	if (order == ORDER_FREEZE)
-		ch->quiet = true;
+		freeze_replied(ch);
 	else if (order == ORDER_OPEN)
 		channel_opened(ch);
 	else if (order == ORDER_CLOSE)

@@ -254,6 +254,7 @@ void channel_detached(struct vmbus_channel *ch)
 
 void channel_frozen(struct vmbus_channel *ch)
 {
+	ch->stands = true;
 	if (!ch->bus->ending)
 		channel_reply(ch, 0);
 }
@@ -261,6 +262,7 @@ void channel_frozen(struct vmbus_channel *ch)
 static void channel_io_freeze(struct vmbus_channel *ch)
 {
 	ch->frozen = true;
+	ch->stands = false;
 	loop_unpost(ch->loop, &ch->again);
 	loop_timer_disarm(ch->loop, &ch->poll);
 	pace_end(ch);
@@ -281,6 +283,17 @@ static void channel_io_thaw(struct vmbus_channel *ch)
 	if (ch->device->ops->thaw)
 		ch->device->ops->thaw(ch);
 	loop_post(ch->loop, &ch->again);
+}
+
+/* Unless it stands: then ORDER_THAW follows. */
+static void channel_relent(struct loop_work *w)
+{
+	struct vmbus_channel *ch = container_of(w, struct vmbus_channel, relent);
+
+	if (!ch->frozen || ch->stands)
+		return;
+	channel_io_thaw(ch);
+	channel_reply(ch, -ECANCELED);
 }
 
 int channel_io_restore(struct vmbus_channel *ch, struct stream_in *state)
@@ -350,6 +363,7 @@ static void channel_ordered(struct loop_work *w)
 void channel_io_init(struct vmbus_channel *ch)
 {
 	ch->ordered.run = channel_ordered;
+	ch->relent.run = channel_relent;
 	ch->again.run = run_again;
 	ch->signal = (struct loop_fd){ .fd = -1, .ready = signal_ready };
 	ch->flush.run = channel_flush;

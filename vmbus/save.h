@@ -92,12 +92,17 @@ typedef void vmbus_frozen_fn(void *ctx);
 
 /*
  * Brings everything to a stand; frozen(ctx) is called once it is done, perhaps at once. It waits
- * for requests that devices drain. What vmbus_receive() and vmbus_plug() bring meanwhile waits for
- * vmbus_thaw(); vmbus_offer() and vmbus_rescind() must not be called. Control loop.
+ * for requests that devices drain, however long they take: every VMBUS_FREEZE_WORDS_NS the log says
+ * for which. What vmbus_receive() and vmbus_plug() bring meanwhile waits for vmbus_thaw();
+ * vmbus_offer() and vmbus_rescind() must not be called. Control loop.
  */
 void vmbus_freeze(struct vmbus *bus, vmbus_frozen_fn *frozen, void *ctx);
+#define VMBUS_FREEZE_WORDS_NS (5 * NSEC_PER_SEC)
 
-/* Goes on. After frozen(). Control loop. */
+/* A device that has yet to come to a stand, between vmbus_freeze() and frozen(); NULL: none. */
+const struct vmbus_device *vmbus_freeze_awaits(const struct vmbus *bus);
+
+/* Goes on: after frozen(), or before, when it is not called any more. Control loop. */
 void vmbus_thaw(struct vmbus *bus);
 
 /*

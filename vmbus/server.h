@@ -202,6 +202,7 @@ struct vmbus_channel {
 
 	/* The I/O loop's. */
 	struct loop_work ordered;
+	struct loop_work relent; /* a freeze is given up */
 	struct loop_work again; /* run once more in a later turn */
 	struct loop_fd signal;
 	struct loop_flush flush;
@@ -212,6 +213,7 @@ struct vmbus_channel {
 	bool live; /* between open and close: rings may be used */
 	bool detaching; /* about to leave the loop: nothing new is received */
 	bool frozen; /* the same, between ORDER_FREEZE and ORDER_THAW */
+	bool stands; /* ... and the device has said channel_frozen() */
 	bool drained; /* the device has seen the in ring empty */
 	bool interrupt; /* owed to the guest in the flush phase */
 	bool reply_due; /* also sent there, so that it is the last use of the rings */
@@ -260,6 +262,8 @@ struct vmbus {
 	bool frozen; /* ... and nothing moves */
 	void (*on_frozen)(void *ctx);
 	void *on_frozen_ctx;
+	u64 freeze_ns; /* since when */
+	struct loop_timer freeze_words;
 	struct vmbus_device *plugs; /* vmbus_plug() and vmbus_unplug() that wait for vmbus_thaw() */
 
 	/* Any thread, under the lock. */
@@ -401,6 +405,9 @@ bool connection_features_supported(u32 version, u32 features);
 
 /* freeze.c: something has settled: goes on with a freeze that waited for it. Control loop. */
 void freeze_step(struct vmbus *bus);
+/* The answer to ORDER_FREEZE has come. Control loop. */
+void freeze_replied(struct vmbus_channel *ch);
+void freeze_fini(struct vmbus *bus);
 /* Keeps dev's plug for later where the bus stands still. */
 bool freeze_holds(struct vmbus_device *dev);
 

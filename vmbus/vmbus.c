@@ -182,6 +182,7 @@ static void channel_end(struct vmbus_channel *ch)
 {
 	if (ch->loop) {
 		loop_unpost(ch->loop, &ch->ordered);
+		loop_unpost(ch->loop, &ch->relent);
 		if (ch->live)
 			channel_io_close(ch);
 	}
@@ -209,6 +210,7 @@ void vmbus_fini(struct vmbus *bus)
 	gpadl_free_all(bus);
 	interrupt_page_clear(bus);
 	late_fini(bus);
+	freeze_fini(bus);
 	loop_unpost(bus->control, &bus->inbox_work);
 	loop_unpost(bus->control, &bus->slot_work);
 	loop_unpost(bus->control, &bus->gpadl_work);

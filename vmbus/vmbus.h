@@ -64,7 +64,8 @@ struct vmbus_device_ops {
 	 * Saving, see save.h. The bus is to stand still: receive no more, call channel_frozen() once
 	 * nothing of ch is under way that save() does not write down, and do not send after that. A
 	 * device may drain (wait for its requests; room in the ring does not come) or carry them.
-	 * Then thaw() and ready() after it; or close(). NULL: there never is anything.
+	 * Then thaw() and ready() after it; or close(). Saving may be given up: thaw() comes before
+	 * channel_frozen() was called, which then must not be called. NULL: there never is anything.
 	 */
 	void (*freeze)(struct vmbus_channel *ch);
 	void (*thaw)(struct vmbus_channel *ch);

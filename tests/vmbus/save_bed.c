@@ -100,6 +100,7 @@ static void echo_close(struct vmbus_channel *ch)
 static void echo_thaw(struct vmbus_channel *ch)
 {
 	echo_of(ch)->thawed++;
+	echo_of(ch)->freezing = false;
 }
 
 /* The drainer's. */

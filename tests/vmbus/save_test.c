@@ -445,9 +445,90 @@ static void a_device_that_cannot_be_saved(void **state)
 	save_exchange(save_open(b, SPARE), 1);
 }
 
+/* Requests that do not end: who is waited for is told, and it can be given up. */
+static void given_up_it_goes_on(void **state)
+{
+	struct save_bed *b = *state;
+	struct echo *e = &b->e[DRAINER];
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_open(b, DRAINER);
+	assert_null(vmbus_freeze_awaits(b->g.bus));
+	e->hold = true;
+	assert_int_equal(fg_send(&b->ch2, 1, "1", 1, true), 0);
+	fg_pump(&b->g);
+	assert_false(fg_freeze(&b->g));
+	assert_ptr_equal(vmbus_freeze_awaits(b->g.bus), &e->dev);
+	b->g.bus->freeze_words.fire(&b->g.bus->freeze_words);
+	assert_false(b->g.frozen);
+	/* The one that stood and the one that did not. */
+	fg_thaw(&b->g);
+	assert_null(vmbus_freeze_awaits(b->g.bus));
+	e->hold = false;
+	save_exchange(&b->ch, 2);
+	save_exchange(&b->ch2, 3);
+	echo_release(e);
+	fg_pump(&b->g);
+	save_expect(&b->ch2, 1);
+	assert_false(b->g.frozen);
+	assert_int_equal(e->thawed, 1);
+	assert_int_equal(b->e[CARRIER].thawed, 1);
+	save_move(b, true);
+	save_exchange(&b->ch2, 4);
+}
+
+static void count_frozen(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/* Also where it is given up, or wanted again, before anybody has answered. */
+static void given_up_at_once_and_wanted_again(void **state)
+{
+	struct save_bed *b = *state;
+	struct echo *e = &b->e[DRAINER];
+	unsigned frozen = 0;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	save_open(b, DRAINER);
+	e->hold = true;
+	assert_int_equal(fg_send(&b->ch2, 1, "1", 1, true), 0);
+	fg_pump(&b->g);
+	for (unsigned i = 0; i < 3; i++) {
+		vmbus_freeze(b->g.bus, count_frozen, &frozen);
+		vmbus_thaw(b->g.bus);
+	}
+	/* The answers are on their way. */
+	vmbus_freeze(b->g.bus, count_frozen, &frozen);
+	for (unsigned i = 0; i < b->g.io_count; i++)
+		assert_int_equal(loop_turn(&b->g.io[i], 0), 0);
+	vmbus_thaw(b->g.bus);
+	save_exchange(&b->ch, 7);
+	vmbus_freeze(b->g.bus, count_frozen, &frozen);
+	fg_pump(&b->g);
+	vmbus_thaw(b->g.bus);
+	vmbus_freeze(b->g.bus, count_frozen, &frozen);
+	fg_pump(&b->g);
+	assert_int_equal(frozen, 0);
+	echo_release(e);
+	fg_pump(&b->g);
+	assert_int_equal(frozen, 1);
+	vmbus_thaw(b->g.bus);
+	save_exchange(&b->ch, 2);
+	save_expect(&b->ch2, 1);
+	e->hold = false;
+	save_exchange(&b->ch2, 3);
+	/* Nobody has answered twice: it would be taken for the answer to something else. */
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(given_up_it_goes_on),
+		TEST(given_up_at_once_and_wanted_again),
 		TEST(nothing_yet),
 		TEST(unloaded),
 		TEST(connected_in_each_version),

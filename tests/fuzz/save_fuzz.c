@@ -2,14 +2,21 @@
 /*
  * A saved bus that nobody saved: the input is a stream behind its header, which is made to fit. It
  * is refused, and leaves nothing behind; or it is taken, and then what is saved of it again can be
- * taken too and says the same, packets flow, and the guest can unload.
+ * taken too and says the same, packets flow, and the guest can unload. On the bus are devices that
+ * echo, and a storage controller with a disk and a DVD drive.
  */
+#include "devices/storvsp.h"
 #include "tests/fuzz/guest.h"
 #include "tests/vmbus/save_bed.h"
 
 #define STREAM_MAX KiB(64)
 
+#define DISK_SIZE KiB(64)
+
 static struct save_bed bed;
+static struct storvsp *storage;
+static struct uring uring;
+static struct stream_out unused; /* what the controller's units say that nobody has used */
 static u8 stream[VMBUS_STATE_HEADER + STREAM_MAX];
 
 /* Puts the header before len bytes. */
@@ -31,13 +38,45 @@ static void save(struct stream_out *out)
 	bed.g.bus->frozen = false;
 }
 
+static struct uring *uring_of(void *ctx, struct loop *loop)
+{
+	(void)ctx;
+	(void)loop;
+	return &uring;
+}
+
+static void storage_new(void)
+{
+	FUZZ_CHECK(!storvsp_init(&storage, 0, uring_of, NULL));
+	FUZZ_CHECK(!storvsp_attach(storage, 0, disk_mem_open(DISK_SIZE, 512)));
+	FUZZ_CHECK(!storvsp_attach_dvd(storage, STORVSP_UNIT(1, 2), NULL));
+	FUZZ_CHECK(!vmbus_offer(bed.g.bus, storvsp_device(storage)));
+}
+
+static void host_new(void)
+{
+	struct storvsp *old = storage;
+
+	save_new_host(&bed);
+	storvsp_fini(old);
+	storage_new();
+}
+
+static void hosts_init(void)
+{
+	save_bed_init(&bed);
+	FUZZ_CHECK(!uring_init(&uring, &bed.g.io[0], 8));
+	storage_new();
+	storvsp_save_state(storvsp_device(storage), &unused);
+}
+
 /* Saved, taken and saved: the same. */
 static void expect_stable(void)
 {
 	struct stream_out once = { 0 }, twice = { 0 };
 
 	save(&once);
-	save_new_host(&bed);
+	host_new();
 	FUZZ_CHECK(!vmbus_restore(bed.g.bus, once.bytes, once.len));
 	save(&twice);
 	FUZZ_CHECK(once.len == twice.len && !memcmp(once.bytes, twice.bytes, once.len));
@@ -48,7 +87,11 @@ static void expect_stable(void)
 static void expect_nothing(void)
 {
 	const struct vmbus *bus = bed.g.bus;
+	struct stream_out units = { 0 };
 
+	storvsp_save_state(storvsp_device(storage), &units);
+	FUZZ_CHECK(units.len == unused.len && !memcmp(units.bytes, unused.bytes, units.len));
+	stream_free(&units);
 	FUZZ_CHECK(bus->state == CONNECTION_NONE && !bus->gpadls && !bus->gpadl_words);
 	for (unsigned i = 0; i < FG_BINDINGS; i++)
 		FUZZ_CHECK(bed.g.binding[i].fd < 0);
@@ -78,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > STREAM_MAX)
 		return 0;
 	if (!made)
-		save_bed_init(&bed);
+		hosts_init();
 	made = true;
 	gmem_zero(&bed.g.mem, 0, gmem_size(&bed.g.mem));
 	memcpy(stream + VMBUS_STATE_HEADER, data, size);
@@ -89,6 +132,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	expect_stable();
 	carry_on();
-	save_new_host(&bed);
+	host_new();
 	return 0;
 }

@@ -2,11 +2,14 @@
 /*
  * storvsp and the SCSI layer, through real open channels on two loops: vstor packets and CDBs of all
  * kinds on guest memory of all kinds, with disks that are slow, fail, cannot be written, come and go,
- * and channels that move. A guest that keeps to the protocol gets one answer to each request,
- * whatever it asked for.
+ * and channels that move. All of it is saved now and then and goes on in another host, which is first
+ * offered a stream with a byte that is another. A guest that keeps to the protocol gets one answer to
+ * each request, whatever it asked for.
  */
+#include "devices/scsi_internal.h"
 #include "devices/storvsp.h"
 #include "tests/fuzz/guest.h"
+#include "vmbus/save.h"
 
 #include <errno.h>
 
@@ -114,6 +117,15 @@ static int disk_attach(struct bed *b, unsigned i, unsigned unit)
 	err = storvsp_attach(b->s, unit, &m->disk);
 	m->attached = !err;
 	return err;
+}
+
+/* A DVD drive, with a disk in it where that is free. */
+static void dvd_attach(struct bed *b, unsigned i, unsigned unit)
+{
+	bool free = !b->mem[i].attached && b->mem[i].disk.logical_block <= SCSI_DVD_BLOCK;
+
+	if (!storvsp_attach_dvd(b->s, unit, free ? &b->mem[i].disk : NULL))
+		b->mem[i].attached |= free;
 }
 
 static void disks_attach(struct bed *b)
@@ -238,7 +250,10 @@ static void op_plug(struct bed *b, struct fuzz_input *in)
 {
 	unsigned unit = places[fuzz_below(in, ARRAY_SIZE(places))];
 
-	switch (fuzz_below(in, 4)) {
+	switch (fuzz_below(in, 5)) {
+	case 4:
+		dvd_attach(b, fuzz_below(in, DISKS), unit);
+		break;
 	case 0:
 		disk_attach(b, fuzz_below(in, DISKS), unit);
 		break;
@@ -388,6 +403,86 @@ static void op_disk(struct bed *b, struct fuzz_input *in)
 	}
 }
 
+struct place {
+	struct disk *disk;
+	enum scsi_type type;
+};
+
+static void controller_make(struct bed *b)
+{
+	FUZZ_CHECK(!storvsp_init(&b->s, 0, bed_uring, b));
+	FUZZ_CHECK(!storvsp_allow_sub_channels(b->s, CHANNELS - 1));
+}
+
+static void places_note(const struct bed *b, struct place at[static ARRAY_SIZE(places)])
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		struct scsi_unit *unit = scsi_target_unit(
+			&b->s->target[places[i] / STORVSP_LUNS].scsi, places[i] % STORVSP_LUNS);
+		struct scsi_medium *m = unit ? scsi_medium_hold(unit) : NULL;
+
+		if (!m)
+			continue;
+		at[i] = (struct place){ m->disk, m->type };
+		if (m->disk)
+			m->disk->size = m->blocks * m->block;
+		scsi_medium_drop(unit, m);
+	}
+}
+
+/* The bus of a new host and a controller with the same disks. */
+static void host_new(struct bed *b)
+{
+	struct place at[ARRAY_SIZE(places)] = { 0 };
+	struct storvsp *old = b->s;
+
+	places_note(b, at);
+	FUZZ_CHECK(!fg_new_host(&b->guest->g));
+	storvsp_fini(old);
+	controller_make(b);
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		if (at[i].disk)
+			container_of(at[i].disk, struct mem, disk)->attached = true;
+		if (at[i].type)
+			FUZZ_CHECK(!(at[i].type == SCSI_DISK ? storvsp_attach : storvsp_attach_dvd)(
+				b->s, places[i], at[i].disk));
+	}
+	FUZZ_CHECK(!vmbus_offer(b->guest->g.bus, storvsp_device(b->s)));
+}
+
+/* Takes it in with byte `at` as it is or another, and back again. */
+static int restore_with(struct bed *b, struct stream_out *s, size_t at, u8 mask)
+{
+	int err;
+
+	s->bytes[at] ^= mask;
+	stream_patch_u32(
+		s, VMBUS_STATE_CRC_AT,
+		stream_crc32(s->bytes + VMBUS_STATE_CRC_FROM, s->len - VMBUS_STATE_CRC_FROM));
+	err = vmbus_restore(b->guest->g.bus, s->bytes, s->len);
+	s->bytes[at] ^= mask;
+	return err;
+}
+
+static void op_save(struct bed *b, struct fuzz_input *in)
+{
+	struct stream_out out = { 0 };
+	struct fakeguest *g = &b->guest->g;
+	size_t at;
+
+	do
+		disks_release(b);
+	while (!fg_freeze(g));
+	FUZZ_CHECK(!vmbus_save(g->bus, &out, NULL));
+	host_new(b);
+	at = VMBUS_STATE_HEADER + fuzz_u16(in) % (out.len - VMBUS_STATE_HEADER);
+	/* Altered it is refused, or needs another host. */
+	if (!restore_with(b, &out, at, fuzz_u8(in) | 1))
+		host_new(b);
+	FUZZ_CHECK(!restore_with(b, &out, at, 0));
+	stream_free(&out);
+}
+
 static void op_channel(struct bed *b, struct fuzz_input *in)
 {
 	struct fg_channel *ch = pick(b, in);
@@ -418,7 +513,10 @@ static void op_channel(struct bed *b, struct fuzz_input *in)
 
 static void step(struct bed *b, struct fuzz_input *in)
 {
-	switch (fuzz_below(in, 18)) {
+	switch (fuzz_below(in, 19)) {
+	case 18:
+		op_save(b, in);
+		break;
 	case 0:
 		op_initialize(b, in);
 		break;
@@ -485,8 +583,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			FUZZ_CHECK(!uring_init(&uring[i], &g->io[i], 64));
 	bed = &b;
 	b.ch = &b.guest->ch[0];
-	FUZZ_CHECK(!storvsp_init(&b.s, 0, bed_uring, &b));
-	FUZZ_CHECK(!storvsp_allow_sub_channels(b.s, CHANNELS - 1));
+	controller_make(&b);
 	disks_attach(&b);
 	FUZZ_CHECK(!vmbus_offer(g->bus, storvsp_device(b.s)));
 	FUZZ_CHECK(!fg_connect(g, VMBUS_VERSION_WIN10_V5_3) && !fg_request_offers(g));

@@ -168,7 +168,12 @@ $(BUILD)/tests/boot/uio_guest: tests/boot/uio_guest.c tests/boot/plug_proto.h $(
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 -static -I. -o $@ $<
 	$(Q)strip $@
-BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns kexec candela_devices uio_guest)
+# Power cuts: the load in a stock guest, and what looks at the disks afterwards.
+$(BUILD)/tests/boot/cut_%: tests/boot/cut_%.c tests/boot/cut.c tests/boot/cut.h
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 $(if $(filter load,$*),-static -s) -I. -o $@ $(filter %.c,$^)
+BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns kexec candela_devices uio_guest cut_load cut_log cut_check)
 boot-programs: $(BOOT_PROGRAMS)
 .PHONY: boot-programs
 include tests/bench/bench.mk

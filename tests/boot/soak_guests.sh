@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # read in by guests, which has the rest
-# What `make soak` runs: the long forms of the tests of the VMBus in stock guests.
+# What `make soak` runs: the long forms of the tests of the VMBus and its disks in stock guests.
 
 soak_kernels='5.10-cloud 6.1-cloud 6.12-cloud 7.x-cloud'
 
 soak() {
+	soak_cuts
 	for name in $soak_kernels; do
 		for backend in kernel user; do
 			run "VMBus for long, $name, $backend back end" vmbus_guest "$name" 2 $backend 1000 100 10
@@ -13,8 +14,13 @@ soak() {
 	for name in 6.1-cloud 6.12-cloud 7.x-cloud; do
 		for backend in kernel user; do
 			run "channels come and go for long, $name, $backend back end" \
-				plug_guest "$name" $backend "${ROUNDS:-10}" 80 20 4
+				plug_guest "$name" $backend "${ROUNDS:-10}" 80 20 4 100
 		done
+	done
+	for backend in kernel user; do
+		run "fio for long, 2 CPUs, $backend back end" fio_guest 6.12-cloud 2 $backend 64 "${ROUNDS:-10}"
+		run "fio for long, 4 CPUs, $backend back end" fio_guest 6.12-cloud 4 $backend 32 "${ROUNDS:-10}"
+		run "SCSI and DVD, 7.x-cloud, $backend back end" scsi_guest 7.x-cloud $backend
 	done
 	for backend in kernel user; do
 		run "kexec chain, 6.12-cloud, $backend back end" \
@@ -31,6 +37,22 @@ soak() {
 	while [ $round -le "${ROUNDS:-10}" ]; do
 		soak_round $round
 		round=$((round + 1))
+	done
+}
+
+# soak_cuts: power cuts, 25 moments for each disk of each guest, another seed each round
+soak_cuts() {
+	for seed in $(seq 1 $(((${ROUNDS:-10} + 9) / 10))); do
+		cut_run "power cuts $seed, kernel back end" power_cuts kernel 2 15 25 "$seed" \
+			ext4,cache=none xfs,cache=writeback ext4,cache=unsafe
+		cut_run "power cuts $seed, user back end, 1 CPU" power_cuts user 1 15 25 "$seed" \
+			xfs,cache=none ext4,cache=writeback xfs,cache=unsafe
+		cut_run "power cuts $seed, qcow2, kernel back end, 1 CPU" power_cuts kernel 1 15 25 "$seed" \
+			ext4,format=qcow2,cache=none xfs,format=qcow2,cache=writeback
+		cut_run "power cuts $seed, threads, user back end" power_cuts user 2 15 25 "$seed" \
+			ext4,cache=none,aio=threads xfs,cache=none,aio=threads
+		cut_run "power cuts $seed, kernel back end, 4 CPUs" power_cuts kernel 4 15 25 "$seed" \
+			ext4,cache=none xfs,cache=none
 	done
 }
 

@@ -9,31 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-void uring_list_init(struct uring_list *l)
-{
-	l->head = NULL;
-	l->tail = &l->head;
-}
-
-void uring_list_push(struct uring_list *l, struct uring_op *op)
-{
-	op->next = NULL;
-	*l->tail = op;
-	l->tail = &op->next;
-}
-
-struct uring_op *uring_list_pop(struct uring_list *l)
-{
-	struct uring_op *op = l->head;
-
-	if (op) {
-		l->head = op->next;
-		if (!l->head)
-			l->tail = &l->head;
-	}
-	return op;
-}
-
 static void later(struct uring *u)
 {
 	if (!u->draining)
@@ -281,32 +256,21 @@ void uring_sent_away(struct uring *u)
 /* `posting` keeps uring_fini() from pulling the ring away under the last lines here. */
 void uring_complete_remote(struct uring *u, struct uring_op *op, int res)
 {
-	struct uring_op *before = atomic_load_explicit(&u->arrived, memory_order_relaxed);
-
 	atomic_fetch_add(&u->posting, 1);
 	op->res = res;
-	do
-		op->next = before;
-	while (!atomic_compare_exchange_weak_explicit(&u->arrived, &before, op,
-						      memory_order_release, memory_order_relaxed));
-	if (!before)
+	if (uring_inbox_put(&u->arrived, op))
 		loop_post(u->loop, &u->deliver);
 	atomic_fetch_sub(&u->posting, 1);
 }
 
-/* They lie last first. */
 static void deliver_arrived(struct uring *u)
 {
-	struct uring_op *op, *in_order = NULL;
-	struct uring_op *list = atomic_exchange_explicit(&u->arrived, NULL, memory_order_acquire);
+	struct uring_list list;
+	struct uring_op *op;
 
-	while ((op = list)) {
-		list = op->next;
-		op->next = in_order;
-		in_order = op;
-	}
-	while ((op = in_order)) {
-		in_order = op->next;
+	uring_list_init(&list);
+	uring_inbox_take(&u->arrived, &list);
+	while ((op = uring_list_pop(&list))) {
 		u->away--;
 		op->done(op, op->res);
 	}
@@ -454,7 +418,7 @@ static void drain(struct uring *u)
 		submit_queued(u);
 		if (u->in_flight && !u->finished.head && !u->away) {
 			io_uring_submit_and_wait(&u->ring, 1);
-		} else if (u->away && !u->finished.head && !atomic_load(&u->arrived)) {
+		} else if (u->away && !u->finished.head && uring_inbox_empty(&u->arrived)) {
 			pause_briefly();
 		}
 		if (u->native)

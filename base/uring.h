@@ -53,8 +53,14 @@ struct uring_op {
 	int res; /* private */
 };
 
+/* Requests in a row, by their `next`: one thread's own. */
 struct uring_list {
 	struct uring_op *head, **tail;
+};
+
+/* What any thread gives to one that takes it; no lock. Zeroed is empty. */
+struct uring_inbox {
+	_Atomic(struct uring_op *) newest;
 };
 
 /* Files registered at once; more take each other's place. */
@@ -99,7 +105,7 @@ struct uring {
 	} slot[URING_FILES]; /* what is registered */
 	/* Ended by other threads. */
 	unsigned away; /* with them; the loop's */
-	_Atomic(struct uring_op *) arrived; /* the last one first */
+	struct uring_inbox arrived;
 	_Atomic unsigned posting;
 	struct loop_work deliver;
 	struct uring_workers workers;
@@ -153,11 +159,27 @@ void uring_buffer_return(struct uring *u, unsigned n);
 /* Whether this process may use io_uring as uring_init() does. */
 bool uring_possible(void);
 
-/* ---- Between the files of the ring ---- */
+/* ---- Rows of requests (uring_list.c), also for those who carry them out elsewhere ---- */
 
 void uring_list_init(struct uring_list *l);
 void uring_list_push(struct uring_list *l, struct uring_op *op);
+/* The one pushed first; NULL: none. */
 struct uring_op *uring_list_pop(struct uring_list *l);
+
+/*
+ * Gives op, which is in no list, to who takes from the inbox. True: the inbox was empty, and that
+ * thread is to be woken. What one thread has put is taken in
+ * that order. Any thread.
+ */
+bool uring_inbox_put(struct uring_inbox *in, struct uring_op *op);
+
+/* Moves all there is behind `to`, the oldest first. One thread. */
+void uring_inbox_take(struct uring_inbox *in, struct uring_list *to);
+
+/* What is put meanwhile may or may not be seen. */
+bool uring_inbox_empty(const struct uring_inbox *in);
+
+/* ---- Between the files of the ring ---- */
 
 /* Carries op out on this thread: bytes, or -errno. */
 int uring_plain_call(const struct uring_op *op);

@@ -22,7 +22,7 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.
 COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligned_alloc mmap)
 
 # Disk back ends and what they stand on; SERVED: disk_open.c and what only it needs.
-URING := base/uring.c base/uring_workers.c base/loop.c
+URING := base/uring.c base/uring_list.c base/uring_workers.c base/loop.c
 DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c _limit.c _meter.c) $(URING) base/log.c
 SERVED := $(addprefix devices/backend/disk_,open.c nbd.c nbd_open.c daemon.c)
 
@@ -33,6 +33,7 @@ STORVSP := $(sort $(wildcard devices/storvsp*.c devices/scsi_*.c) $(DISKS) $(FAK
 $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/trace_test,base/trace.c))
 $(eval $(call unit_test,base/uring_test,$(URING),-luring))
+$(eval $(call unit_test,base/uring_list_test,base/uring_list.c))
 $(eval $(call unit_test,base/io_thread_test,base/io_thread.c $(URING),-luring))
 $(eval $(call unit_test,base/stream_test,base/stream.c))
 # ---- vmm
@@ -139,7 +140,8 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test base/uring_test base/io_thread_test base/trace_test vmm/vcpu_test \
+THREAD_TESTS := base/loop_test base/uring_test base/uring_list_test base/io_thread_test \
+	base/trace_test vmm/vcpu_test \
 	vmbus/ring_test vmbus/threads_test vmbus/late_test vmbus/plug_test \
 	devices/disk_raw_test devices/disk_layers_test devices/disk_nbd_test devices/scsi_unit_test \
 	devices/storvsp_move_test devices/netvsp_move_test devices/console_test devices/serial_test

@@ -50,7 +50,6 @@ struct disk_op {
 	unsigned retries; /* left */
 	bool synced; /* what FUA asks for is done */
 	bool after_loss; /* some of what was written before was lost when it began */
-	struct disk_op *next; /* in a list of the back end's */
 	/* What disks that stand on others keep of a request they pass down. */
 	struct {
 		struct disk *disk;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The requests of an NBD disk: loops put them on a stack and wake the disk's thread, which gives
- * them to libnbd and sends the answers back by uring_complete_remote().
+ * The requests of an NBD disk: loops put them into its inbox and wake its thread, which gives them
+ * to libnbd and sends the answers back by uring_complete_remote().
  *
  * NBD knows no scattered buffers: a request, or each NBD_PIECE of it, goes straight to and from the
  * guest's buffer where that lies in one piece, else through one of NBD_BUFFERS buffers, for which
@@ -62,7 +62,6 @@ void nbd_submit(struct disk *disk, struct disk_op *op)
 {
 	struct disk_nbd *n = container_of(disk, struct disk_nbd, disk);
 	int err = n->launched ? disk_check(disk, op) : -EIO;
-	struct disk_op *before;
 
 	if (err || needs_nothing(n, op)) {
 		disk_complete(op, err);
@@ -73,34 +72,17 @@ void nbd_submit(struct disk *disk, struct disk_op *op)
 	op->synced = false;
 	op->io = (struct uring_op){ .done = submit_done };
 	uring_sent_away(op->uring);
-	before = atomic_load_explicit(&n->submitted, memory_order_relaxed);
-	do
-		op->next = before;
-	while (!atomic_compare_exchange_weak_explicit(&n->submitted, &before, op,
-						      memory_order_release, memory_order_relaxed));
-	if (!before)
+	if (uring_inbox_put(&n->submitted, &op->io))
 		nbd_wake(n);
 }
 
 /* ---- A request, a command at a time ---- */
 
-static void list_push(struct disk_op ***tail, struct disk_op *op)
+static struct disk_op *list_pop(struct uring_list *list)
 {
-	op->next = NULL;
-	**tail = op;
-	*tail = &op->next;
-}
+	struct uring_op *io = uring_list_pop(list);
 
-static struct disk_op *list_pop(struct disk_op **head, struct disk_op ***tail)
-{
-	struct disk_op *op = *head;
-
-	if (op) {
-		*head = op->next;
-		if (!*head)
-			*tail = head;
-	}
-	return op;
+	return io ? container_of(io, struct disk_op, io) : NULL;
 }
 
 /* On libnbd's stack, with its handle locked: only notes it. */
@@ -110,7 +92,7 @@ static int command_ended(void *data, int *error)
 	struct disk_nbd *n = container_of(op->disk, struct disk_nbd, disk);
 
 	op->io.res = *error ? -*error : 0;
-	list_push(&n->ended_tail, op);
+	uring_list_push(&n->ended, &op->io);
 	return 1;
 }
 
@@ -230,7 +212,7 @@ static void op_start(struct disk_nbd *n, struct disk_op *op)
 	} else if (op->kind == DISK_WRITE_ZEROES) {
 		sent = send_zeroes(n, op);
 	} else if (!send_transfer(n, op, &sent)) {
-		list_push(&n->wanting_tail, op);
+		uring_list_push(&n->wanting, &op->io);
 		return;
 	}
 	/* Refused, it was not begun, and command_ended() is not called. */
@@ -263,32 +245,26 @@ static void take_wanting(struct disk_nbd *n)
 {
 	struct disk_op *op;
 
-	while (n->buffers_used != (1u << NBD_BUFFERS) - 1 &&
-	       (op = list_pop(&n->wanting, &n->wanting_tail)))
+	while (n->buffers_used != (1u << NBD_BUFFERS) - 1 && (op = list_pop(&n->wanting)))
 		op_start(n, op);
 }
 
 static void take_submitted(struct disk_nbd *n)
 {
-	struct disk_op *op, *in_order = NULL;
-	struct disk_op *list = atomic_exchange_explicit(&n->submitted, NULL, memory_order_acquire);
+	struct uring_list list;
+	struct disk_op *op;
 
-	while ((op = list)) {
-		list = op->next;
-		op->next = in_order;
-		in_order = op;
-	}
-	while ((op = in_order)) {
-		in_order = op->next;
+	uring_list_init(&list);
+	uring_inbox_take(&n->submitted, &list);
+	while ((op = list_pop(&list)))
 		op_start(n, op);
-	}
 }
 
 static void take_ended(struct disk_nbd *n)
 {
 	struct disk_op *op;
 
-	while ((op = list_pop(&n->ended, &n->ended_tail)))
+	while ((op = list_pop(&n->ended)))
 		op_go_on(n, op);
 	take_wanting(n);
 }
@@ -305,7 +281,7 @@ static void notice_loss(struct disk_nbd *n)
 		"start of the guest",
 		n->config.name);
 	take_ended(n);
-	while ((op = list_pop(&n->wanting, &n->wanting_tail)))
+	while ((op = list_pop(&n->wanting)))
 		op_finish(n, op, -EIO);
 }
 
@@ -390,8 +366,8 @@ static int make_buffers(struct disk_nbd *n)
 
 	n->buffer = buffer == MAP_FAILED ? NULL : buffer;
 	n->zeroes = zeroes == MAP_FAILED ? NULL : zeroes;
-	n->ended_tail = &n->ended;
-	n->wanting_tail = &n->wanting;
+	uring_list_init(&n->ended);
+	uring_list_init(&n->wanting);
 	n->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return n->buffer && n->zeroes && n->wake_fd >= 0 ? 0 : -ENOMEM;
 }

@@ -55,11 +55,11 @@ struct disk_nbd {
 	int wake_fd;
 	_Atomic bool ending;
 	_Atomic u64 give_up_ns; /* when a silent server is one that is gone; 0: never */
-	_Atomic(struct disk_op *) submitted; /* by any loop; the last one first */
+	struct uring_inbox submitted; /* by any loop; all three: a disk_op's io */
 	/* The thread's own. */
 	bool lost;
-	struct disk_op *ended, **ended_tail; /* commands whose answer has come */
-	struct disk_op *wanting, **wanting_tail; /* a buffer */
+	struct uring_list ended; /* commands whose answer has come */
+	struct uring_list wanting; /* a buffer */
 	u8 *buffer; /* NBD_BUFFERS of NBD_PIECE; untouched ones cost no memory */
 	u8 *zeroes; /* NBD_PIECE bytes, all of them the host's one zero page */
 	unsigned buffers_used; /* a bit each */

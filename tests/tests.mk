@@ -78,12 +78,13 @@ $(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/ch
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
 $(foreach t,gpadl connection threads,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
+$(eval $(call unit_test,vmbus/threads_test,tests/vmbus/mirror.c $(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/echo_test,tests/boot/echo.c $(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/echo.c $(STORVSP),-luring))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
 $(foreach t,late late_point,\
-	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/late_bed.c $(FAKEGUEST))))
+	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/late_bed.c tests/vmbus/mirror.c $(FAKEGUEST))))
 $(foreach t,save save_channel save_stream,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/save_bed.c $(FAKEGUEST))))
 # ---- devices

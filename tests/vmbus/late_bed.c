@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,131 +10,17 @@
 
 #include "tests/vmbus/late_bed.h"
 
-/* ---- The device: sends every packet back, and as many of its own as the test wants ----------- */
-
-struct mirror {
-	u8 buf[4096];
-	struct vmbus_packet pkt;
-	bool blocked; /* pkt found no room */
-	u64 sent; /* packets of its own */
-};
-
-static int mirror_open(struct vmbus_channel *ch)
-{
-	channel_set_data(ch, calloc(1, sizeof(struct mirror)));
-	if (!channel_sub_index(ch))
-		channel_offer_subs(ch, SUBS);
-	return channel_data(ch) ? 0 : -ENOMEM;
-}
-
-static bool mirror_answer(struct vmbus_channel *ch, struct mirror *m)
-{
-	m->blocked = channel_complete(ch, m->pkt.transaction_id, m->pkt.payload,
-				      m->pkt.payload_size) == -EAGAIN;
-	return !m->blocked;
-}
-
-/* False: no room. */
-static bool mirror_send_own(struct vmbus_channel *ch, struct mirror *m)
-{
-	struct late_bed *f = channel_device(ch)->data;
-	struct iovec iov = { .iov_base = &m->sent, .iov_len = sizeof(m->sent) };
-
-	for (; !channel_sub_index(ch) && m->sent < f->to_send; m->sent++)
-		if (channel_send(ch, VMBUS_PACKET_INBAND, false, m->sent, &iov, 1))
-			return false;
-	return true;
-}
-
-static void mirror_ready(struct vmbus_channel *ch)
-{
-	struct mirror *m = channel_data(ch);
-
-	if (m->blocked && !mirror_answer(ch, m))
-		return;
-	if (!mirror_send_own(ch, m))
-		return;
-	while (channel_recv(ch, m->buf, &m->pkt) == 1)
-		if (!mirror_answer(ch, m))
-			return;
-}
-
-static void mirror_close(struct vmbus_channel *ch)
-{
-	free(channel_data(ch));
-	channel_closed(ch);
-}
-
-static void mirror_attach(struct vmbus_channel *ch)
-{
-	(void)ch;
-}
-
-/* Sends to the last, which a device may. */
-static void mirror_freeze(struct vmbus_channel *ch)
-{
-	struct mirror *m = channel_data(ch);
-
-	if (!m->blocked)
-		mirror_send_own(ch, m);
-	channel_frozen(ch);
-}
-
-static void mirror_save(struct vmbus_channel *ch, struct stream_out *out)
-{
-	const struct mirror *m = channel_data(ch);
-
-	stream_put_u64(out, m->sent);
-	stream_put_u8(out, m->blocked);
-	if (!m->blocked)
-		return;
-	stream_put_u64(out, m->pkt.transaction_id);
-	stream_put_u32(out, m->pkt.payload_size);
-	stream_put_bytes(out, m->pkt.payload, m->pkt.payload_size);
-}
-
-static int mirror_restore(struct vmbus_channel *ch, struct stream_in *in)
-{
-	struct mirror *m = calloc(1, sizeof(*m));
-
-	channel_set_data(ch, m);
-	m->sent = stream_get_u64(in);
-	m->blocked = stream_get_bool(in);
-	if (!m->blocked)
-		return 0;
-	m->pkt.transaction_id = stream_get_u64(in);
-	m->pkt.payload_size = stream_get_u32(in);
-	m->pkt.payload = m->buf;
-	assert_true(m->pkt.payload_size <= sizeof(m->buf));
-	stream_get_bytes(in, m->buf, m->pkt.payload_size);
-	return 0;
-}
-
-static const struct vmbus_device_ops ops = { .name = "mirror",
-					     .type = { { 0xc4 } },
-					     .packet_max = 4096,
-					     .open = mirror_open,
-					     .ready = mirror_ready,
-					     .close = mirror_close,
-					     .detach = channel_detached,
-					     .attach = mirror_attach,
-					     .freeze = mirror_freeze,
-					     .save = mirror_save,
-					     .restore = mirror_restore };
-
 static void note_gone(struct vmbus_device *dev)
 {
 	((struct late_bed *)dev->data)->gone = true;
 }
 
-/* ---- The guest ------------------------------------------------------------------------------- */
-
 void late_host(struct late_bed *f)
 {
-	f->dev = (struct vmbus_device){
-		.ops = &ops, .sub_channels_max = SUBS, .gone = note_gone, .data = f
+	f->mirror.dev = (struct vmbus_device){
+		.ops = &mirror_ops, .sub_channels_max = SUBS, .gone = note_gone, .data = f
 	};
-	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
+	assert_int_equal(vmbus_offer(f->g.bus, &f->mirror.dev), 0);
 }
 
 /* Delays are short, so that thousands of them fit in a test. */
@@ -192,7 +77,7 @@ static bool subs_there(void *ctx)
 
 	fg_offers_poll(&f->g);
 	for (u16 i = 0; i <= SUBS; i++)
-		if (!fg_offer_find(&f->g, &ops.type, i))
+		if (!fg_offer_find(&f->g, &mirror_ops.type, i))
 			return false;
 	return true;
 }
@@ -205,14 +90,16 @@ void late_open(struct late_bed *f)
 	memset(f->sent, 0, sizeof(f->sent));
 	memset(f->got, 0, sizeof(f->got));
 	f->own = 0;
-	f->to_send = 0;
+	f->mirror.to_send = 0;
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
 	assert_int_equal(fg_request_offers(&f->g), 0);
-	assert_int_equal(fg_open(&f->g, &f->ch, fg_offer_find(&f->g, &ops.type, 0), &small), 0);
+	assert_int_equal(fg_open(&f->g, &f->ch, fg_offer_find(&f->g, &mirror_ops.type, 0), &small),
+			 0);
 	assert_true(fg_pump_until(&f->g, subs_there, f, 5000));
 	for (u16 i = 0; i < SUBS; i++)
 		assert_int_equal(fg_open(&f->g, &f->sub[i],
-					 fg_offer_find(&f->g, &ops.type, (u16)(i + 1)), &other),
+					 fg_offer_find(&f->g, &mirror_ops.type, (u16)(i + 1)),
+					 &other),
 				 0);
 }
 
@@ -261,7 +148,7 @@ static bool all_came(const struct late_bed *f, u64 limit)
 	for (unsigned i = 0; i <= SUBS; i++)
 		if (f->got[i] < limit)
 			return false;
-	return f->own >= f->to_send;
+	return f->own >= f->mirror.to_send;
 }
 
 /* Has every channel carry packets until limit were there and back; the host may take 10 s for none. */

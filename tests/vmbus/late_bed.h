@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the tests of chaos stand on: a guest with a primary channel and sub-channels, under chaos, and
- * a device that sends every packet back, and as many of its own as the test wants.
+ * a mirror.
  */
 #ifndef TESTS_VMBUS_LATE_BED_H
 #define TESTS_VMBUS_LATE_BED_H
 
 #include "tests/fakeguest/fakeguest.h"
+#include "tests/vmbus/mirror.h"
 #include "vmbus/save.h"
 #include "vmbus/server.h"
 
@@ -16,8 +17,7 @@ struct late_bed {
 	struct fakeguest g;
 	struct chaos chaos;
 	char log[40]; /* "": none */
-	struct vmbus_device dev;
-	_Atomic u64 to_send; /* packets of the device's own on the primary channel */
+	struct mirror mirror;
 	struct fg_channel ch, sub[SUBS];
 	u64 sent[1 + SUBS], got[1 + SUBS], own; /* the guest's counts; own: the device's packets */
 	u8 buf[4096];

@@ -70,7 +70,7 @@ static unsigned answers(struct late_bed *f)
 static void a_signal(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 	u64 before = ch->late->received;
 
 	disturb(f, f->ch.relid, CHAOS_SIGNAL, ch->late->signals + 1);
@@ -89,7 +89,7 @@ static void a_signal(void **state)
 static void a_drain(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 	u32 room = fg_out_free(&f->ch);
 
 	disturb(f, f->ch.relid, CHAOS_DRAIN, ch->late->received + 2);
@@ -108,7 +108,7 @@ static void a_drain(void **state)
 static void a_room(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 
 	disturb(f, f->ch.relid, CHAOS_ROOM, ch->late->sent + 2);
 	send(f, 5);
@@ -127,7 +127,7 @@ static void a_room(void **state)
 static void a_commit(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 	u32 before = fg_interrupts(&f->ch);
 
 	disturb(f, f->ch.relid, CHAOS_COMMIT, ch->late->sent + 1);
@@ -143,7 +143,7 @@ static void a_commit(void **state)
 static void an_interrupt(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 	u32 before = fg_interrupts(&f->ch);
 
 	disturb(f, f->ch.relid, CHAOS_INTERRUPT, ch->late->interrupts + 1);
@@ -164,7 +164,7 @@ static void an_interrupt(void **state)
 static void an_answer_ends_it(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 
 	disturb(f, f->ch.relid, CHAOS_COMMIT, ch->late->sent);
 	send(f, 1);
@@ -195,7 +195,7 @@ static void an_answer_ends_it(void **state)
 static void an_offer_ends_it(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *ch = f->dev.primary;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
 
 	disturb(f, f->ch.relid, CHAOS_COMMIT, ch->late->sent);
 	assert_true(late_send(f, 0, UINT64_MAX));
@@ -263,15 +263,15 @@ static void a_message_of_the_guest(void **state)
 static void a_rescind(void **state)
 {
 	struct late_bed *f = *state;
-	struct vmbus_channel *sub = &f->dev.channel[1];
-	struct loop_timer *primary = &f->dev.primary->late->rescind;
+	struct vmbus_channel *sub = &f->mirror.dev.channel[1];
+	struct loop_timer *primary = &f->mirror.dev.primary->late->rescind;
 
 	disturb(f, f->sub[0].relid, CHAOS_RESCIND, 0);
-	vmbus_rescind(&f->dev);
+	vmbus_rescind(&f->mirror.dev);
 	fg_pump(&f->g);
 	/* Nothing is served; the other sub-channel's goes at once, the primary's waits. */
 	assert_int_equal(fg_count(&f->g, VMBUS_MSG_RESCIND_CHANNEL_OFFER), 1);
-	assert_int_equal(f->dev.primary->state, CHANNEL_CLOSED);
+	assert_int_equal(f->mirror.dev.primary->state, CHANNEL_CLOSED);
 	assert_int_equal(primary->deadline_ns, sub->late->rescind.deadline_ns);
 	primary->deadline_ns = 0;
 	time_comes(f, &sub->late->rescind);
@@ -281,12 +281,12 @@ static void a_rescind(void **state)
 /* The primary's, with its sub-channels, and what that leads to; then it comes back. */
 static struct loop_timer *rescind_and_offer(struct late_bed *f)
 {
-	struct channel_late *l = f->dev.primary->late;
+	struct channel_late *l = f->mirror.dev.primary->late;
 
 	disturb(f, f->ch.relid, CHAOS_RESCIND, l->rescinds);
-	vmbus_rescind(&f->dev);
+	vmbus_rescind(&f->mirror.dev);
 	assert_true(l->rescind.armed);
-	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
+	assert_int_equal(vmbus_offer(f->g.bus, &f->mirror.dev), 0);
 	fg_pump(&f->g);
 	return &l->rescind;
 }
@@ -344,9 +344,9 @@ static void a_rescind_is_not_frozen(void **state)
 	fg_thaw(&f->g);
 	late_open(f);
 	f->g.bus->freezing = true;
-	disturb(f, f->ch.relid, CHAOS_RESCIND, f->dev.primary->late->rescinds);
-	vmbus_rescind(&f->dev);
-	assert_false(f->dev.primary->late->rescind.armed);
+	disturb(f, f->ch.relid, CHAOS_RESCIND, f->mirror.dev.primary->late->rescinds);
+	vmbus_rescind(&f->mirror.dev);
+	assert_false(f->mirror.dev.primary->late->rescind.armed);
 	f->g.bus->freezing = false;
 }
 
@@ -356,7 +356,7 @@ static void a_device_that_cannot_be_restored(void **state)
 	struct late_bed *f = *state;
 	struct stream_out s = { 0 };
 
-	vmbus_rescind(&f->dev);
+	vmbus_rescind(&f->mirror.dev);
 	assert_true(fg_freeze(&f->g));
 	assert_int_equal(vmbus_save(f->g.bus, &s, NULL), 0);
 	assert_int_equal(fg_new_host(&f->g), 0);
@@ -375,9 +375,9 @@ static void the_end(void **state)
 	struct late_bed *f = *state;
 
 	disturb(f, f->ch.relid, CHAOS_RESCIND, 0);
-	vmbus_rescind(&f->dev);
+	vmbus_rescind(&f->mirror.dev);
 	fg_pump(&f->g);
-	assert_true(f->dev.primary->late->rescind.armed);
+	assert_true(f->mirror.dev.primary->late->rescind.armed);
 	assert_int_equal(fg_new_host(&f->g), 0);
 	assert_null(f->g.control.timers);
 }

@@ -23,12 +23,12 @@ static void every_packet_arrives(void **state)
 	struct late_bed *f = *state;
 
 	late_open(f);
-	f->to_send = 1000;
+	f->mirror.to_send = 1000;
 	late_exchange(f, 2000);
 	/* It was not for want of chaos. */
-	assert_true(f->ch.open && f->dev.primary->late->sent >= 3000);
-	assert_true(f->dev.primary->late->received >= 2000);
-	assert_true(f->dev.primary->count.throttled == 0);
+	assert_true(f->ch.open && f->mirror.dev.primary->late->sent >= 3000);
+	assert_true(f->mirror.dev.primary->late->received >= 2000);
+	assert_true(f->mirror.dev.primary->count.throttled == 0);
 }
 
 /* One that looks only when it is interrupted misses nothing. */
@@ -69,7 +69,7 @@ static void closed_and_reset(void **state)
 	for (u32 i = 0; i < 40; i++) {
 		late_open(f);
 		late_exchange(f, 5);
-		f->to_send = i;
+		f->mirror.to_send = i;
 		late_leave(f, i);
 		if (i % 2)
 			fg_pump(&f->g);
@@ -91,7 +91,7 @@ static void moved(void **state)
 		late_leave(f, i % 10);
 		assert_int_equal(fg_modify(late_channel(f, i % 3), i % 4), 0);
 		limit = MAX(limit, f->sent[0]) + 3;
-		f->to_send = limit;
+		f->mirror.to_send = limit;
 		late_exchange(f, limit);
 	}
 }
@@ -111,7 +111,7 @@ static void rescinded(void **state)
 		primary = f->ch.relid;
 		/* Longer than the messages of before may take. */
 		f->chaos.delay_max_us = CHAOS_DELAY_MAX_US;
-		vmbus_rescind(&f->dev);
+		vmbus_rescind(&f->mirror.dev);
 		assert_int_equal(fg_count(&f->g, VMBUS_MSG_RESCIND_CHANNEL_OFFER), 0);
 		f->chaos.delay_max_us = 60;
 		for (int n = 0; n <= SUBS; n++) {
@@ -133,7 +133,7 @@ static void rescinded(void **state)
 static void rescind_late(struct late_bed *f)
 {
 	f->chaos.delay_max_us = CHAOS_DELAY_MAX_US;
-	vmbus_rescind(&f->dev);
+	vmbus_rescind(&f->mirror.dev);
 	f->chaos.delay_max_us = 60;
 }
 
@@ -151,7 +151,8 @@ static void save(struct late_bed *f, struct stream_out *s)
 	assert_true(fg_pump_until(&f->g, host_frozen, f, 5000));
 	/* Nothing is left to be shown. */
 	for (u32 i = 0; i <= SUBS; i++)
-		assert_int_equal(f->dev.channel[i].out.published, f->dev.channel[i].out.index);
+		assert_int_equal(f->mirror.dev.channel[i].out.published,
+				 f->mirror.dev.channel[i].out.index);
 	assert_int_equal(vmbus_save(f->g.bus, s, NULL), 0);
 }
 
@@ -186,7 +187,7 @@ static void frozen_and_saved(void **state)
 	late_open(f);
 	for (u32 i = 0; i < 40; i++) {
 		late_leave(f, 30);
-		f->to_send = limit + i;
+		f->mirror.to_send = limit + i;
 		if (i % 3)
 			fg_pump(&f->g);
 		f->chaos.delay_max_us = CHAOS_DELAY_MAX_US;
@@ -366,7 +367,7 @@ static void threads_packets_and_moves(void **state)
 		late_leave(f, i % 10);
 		assert_int_equal(fg_modify(late_channel(f, i % 3), i % 4), 0);
 		limit = MAX(limit, f->sent[0]) + 50;
-		f->to_send = limit;
+		f->mirror.to_send = limit;
 		/* Nobody signals for what the device has by itself. */
 		late_exchange(f, limit);
 	}

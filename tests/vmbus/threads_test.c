@@ -4,7 +4,6 @@
  * beside them. Its worth is in running under TSan; on its own it looks for lost wake-ups and uses
  * after a close.
  */
-#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,107 +14,29 @@
 #include <cmocka.h>
 
 #include "tests/fakeguest/fakeguest.h"
+#include "tests/vmbus/mirror.h"
 #include "vmbus/save.h"
-
-/* Sends every packet back; keeps the one that found no room. */
-struct mirror {
-	u8 buf[4096];
-	struct vmbus_packet pkt;
-	bool blocked;
-};
-
-static int mirror_open(struct vmbus_channel *ch)
-{
-	channel_set_data(ch, calloc(1, sizeof(struct mirror)));
-	return channel_data(ch) ? 0 : -ENOMEM;
-}
-
-static bool mirror_send(struct vmbus_channel *ch, struct mirror *m)
-{
-	m->blocked = channel_complete(ch, m->pkt.transaction_id, m->pkt.payload,
-				      m->pkt.payload_size) == -EAGAIN;
-	return !m->blocked;
-}
-
-static void mirror_ready(struct vmbus_channel *ch)
-{
-	struct mirror *m = channel_data(ch);
-
-	if (m->blocked && !mirror_send(ch, m))
-		return;
-	while (channel_recv(ch, m->buf, &m->pkt) == 1)
-		if (!mirror_send(ch, m))
-			return;
-}
-
-static void mirror_close(struct vmbus_channel *ch)
-{
-	free(channel_data(ch));
-	channel_closed(ch);
-}
-
-/* It has nothing under way on a loop but within ready(). */
-static void mirror_attach(struct vmbus_channel *ch)
-{
-	(void)ch;
-}
-
-/* Its one packet is carried. */
-static void mirror_save(struct vmbus_channel *ch, struct stream_out *out)
-{
-	const struct mirror *m = channel_data(ch);
-
-	stream_put_u8(out, m->blocked);
-	if (!m->blocked)
-		return;
-	stream_put_u64(out, m->pkt.transaction_id);
-	stream_put_u32(out, m->pkt.payload_size);
-	stream_put_bytes(out, m->pkt.payload, m->pkt.payload_size);
-}
-
-static int mirror_restore(struct vmbus_channel *ch, struct stream_in *in)
-{
-	int err = mirror_open(ch);
-	struct mirror *m = channel_data(ch);
-
-	if (err)
-		return err;
-	m->blocked = stream_get_bool(in);
-	if (!m->blocked)
-		return 0;
-	m->pkt.transaction_id = stream_get_u64(in);
-	m->pkt.payload_size = stream_get_u32(in);
-	m->pkt.payload = m->buf;
-	if (m->pkt.payload_size > sizeof(m->buf)) {
-		free(m);
-		return -EINVAL;
-	}
-	stream_get_bytes(in, m->buf, m->pkt.payload_size);
-	return 0;
-}
-
-static const struct vmbus_device_ops ops = { .name = "mirror",
-					     .type = { { 0x33 } },
-					     .packet_max = 4096,
-					     .open = mirror_open,
-					     .ready = mirror_ready,
-					     .close = mirror_close,
-					     .detach = channel_detached,
-					     .attach = mirror_attach,
-					     .save = mirror_save,
-					     .restore = mirror_restore };
 
 #define PLUGGED 100
 
 struct fixture {
 	struct fakeguest g;
-	struct vmbus_device dev[2];
+	struct mirror mirror[2];
 	struct fg_channel ch[2];
 	/* Of another thread's. */
-	struct vmbus_device plugged[PLUGGED];
+	struct mirror plugged[PLUGGED];
 	_Atomic unsigned on, gone;
 	_Atomic bool stop;
 };
+
+static void offer_mirrors(struct fixture *f)
+{
+	for (u8 i = 0; i < 2; i++) {
+		f->mirror[i].dev =
+			(struct vmbus_device){ .ops = &mirror_ops, .instance = { { i } } };
+		assert_int_equal(vmbus_offer(f->g.bus, &f->mirror[i].dev), 0);
+	}
+}
 
 static int setup(void **state)
 {
@@ -124,10 +45,7 @@ static int setup(void **state)
 
 	*state = f;
 	assert_int_equal(fg_init(&f->g, &config), 0);
-	for (u8 i = 0; i < 2; i++) {
-		f->dev[i] = (struct vmbus_device){ .ops = &ops, .instance = { { i } } };
-		assert_int_equal(vmbus_offer(f->g.bus, &f->dev[i]), 0);
-	}
+	offer_mirrors(f);
 	assert_int_equal(fg_start_io(&f->g), 0);
 	return 0;
 }
@@ -140,7 +58,8 @@ static void connect_and_open(struct fixture *f)
 		const struct fg_open_params params = { .out_pages = 3, .in_pages = 2, i };
 
 		assert_int_equal(fg_open(&f->g, &f->ch[i],
-					 fg_offer_instance(&f->g, &f->dev[i].instance), &params),
+					 fg_offer_instance(&f->g, &f->mirror[i].dev.instance),
+					 &params),
 				 0);
 	}
 }
@@ -239,11 +158,11 @@ static void *plug_run(void *arg)
 
 	for (int round = 0; round < 3; round++) {
 		for (u32 i = 0; i < PLUGGED; i++)
-			vmbus_plug(f->g.bus, &f->plugged[i]);
+			vmbus_plug(f->g.bus, &f->plugged[i].dev);
 		while (f->on < PLUGGED * (round + 1u) && !f->stop)
 			usleep(100);
 		for (u32 i = 0; i < PLUGGED; i++)
-			vmbus_unplug(&f->plugged[i]);
+			vmbus_unplug(&f->plugged[i].dev);
 		while (f->gone < PLUGGED * (round + 1u) && !f->stop)
 			usleep(100);
 	}
@@ -283,11 +202,11 @@ static void devices_come_and_go_under_load(void **state)
 	u64 end = loop_now_ns() + 60 * NSEC_PER_SEC;
 
 	for (u32 i = 0; i < PLUGGED; i++)
-		f->plugged[i] = (struct vmbus_device){ .ops = &ops,
-						       .instance = { { 9, (u8)i } },
-						       .plugged = note_plugged,
-						       .gone = note_gone,
-						       .data = f };
+		f->plugged[i].dev = (struct vmbus_device){ .ops = &mirror_ops,
+							   .instance = { { 9, (u8)i } },
+							   .plugged = note_plugged,
+							   .gone = note_gone,
+							   .data = f };
 	connect_and_open(f);
 	assert_int_equal(pthread_create(&plugger, NULL, plug_run, f), 0);
 	while (f->gone < 3 * PLUGGED && loop_now_ns() < end) {
@@ -331,10 +250,7 @@ static void succeed(struct fixture *f, const struct stream_out *s)
 {
 	fg_stop_io(&f->g);
 	assert_int_equal(fg_new_host(&f->g), 0);
-	for (u8 i = 0; i < 2; i++) {
-		f->dev[i] = (struct vmbus_device){ .ops = &ops, .instance = { { i } } };
-		assert_int_equal(vmbus_offer(f->g.bus, &f->dev[i]), 0);
-	}
+	offer_mirrors(f);
 	assert_int_equal(vmbus_restore(f->g.bus, s->bytes, s->len), 0);
 	assert_int_equal(fg_start_io(&f->g), 0);
 }

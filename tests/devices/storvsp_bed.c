@@ -205,3 +205,25 @@ struct vstor_packet bed_command(struct bed *b, struct fg_channel *ch, u8 target,
 	bed_operate(b, ch, VSTOR_EXECUTE_SRB, &p);
 	return p;
 }
+
+/* ---- Both ------------------------------------------------------------------------------------ */
+
+struct bed *bed_start(unsigned disks)
+{
+	static const unsigned unit[BED_DISKS] = { STORVSP_UNIT(0, 0), STORVSP_UNIT(0, 1),
+						  STORVSP_UNIT(1, 0) };
+	struct bed *b = bed_new(BED_SUBS);
+
+	for (unsigned i = 0; i < disks; i++)
+		bed_attach(b, i, unit[i]);
+	bed_connect(b);
+	bed_handshake(b, VSTOR_VERSION_WIN10);
+	bed_open_subs(b, BED_SUBS);
+	return b;
+}
+
+int bed_teardown(void **state)
+{
+	bed_free(*state);
+	return 0;
+}

@@ -30,6 +30,9 @@ struct bed {
 /* A guest, with a controller that has sub_channels, no disk, and is not offered yet. */
 struct bed *bed_new(unsigned sub_channels);
 void bed_free(struct bed *b);
+/* As a guest has it that is up: that many disks, at 0:0, 0:1 and 1:0, and all channels open. */
+struct bed *bed_start(unsigned disks);
+int bed_teardown(void **state); /* cmocka's */
 /* The same for another controller: the last one goes. */
 void bed_controller(struct bed *b, struct storvsp *s);
 /* A fresh disk d at a unit of the controller. */

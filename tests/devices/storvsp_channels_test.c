@@ -22,12 +22,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	bed_free(*state);
-	return 0;
-}
-
 static u32 create_subs(struct bed *b, u16 count)
 {
 	struct vstor_packet p = { .sub_channel_count = count };
@@ -342,7 +336,7 @@ static void an_ide_disk_has_one_unit_and_one_channel(void **state)
 			 NT_INVALID_DEVICE_REQUEST);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, bed_teardown)
 
 int main(void)
 {

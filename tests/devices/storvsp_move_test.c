@@ -17,19 +17,7 @@
 
 static int setup(void **state)
 {
-	struct bed *b = bed_new(BED_SUBS);
-
-	bed_attach(b, 0, STORVSP_UNIT(0, 0));
-	bed_connect(b);
-	bed_handshake(b, VSTOR_VERSION_WIN10);
-	bed_open_subs(b, BED_SUBS);
-	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	bed_free(*state);
+	*state = bed_start(1);
 	return 0;
 }
 
@@ -428,7 +416,7 @@ static void nothing_stands_in_the_way_of_anything(void **state)
 	}
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, bed_teardown)
 
 int main(void)
 {

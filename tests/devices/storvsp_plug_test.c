@@ -21,21 +21,11 @@ static void on_released(void *ctx, struct disk *disk)
 
 static int setup(void **state)
 {
-	struct bed *b = bed_new(BED_SUBS);
+	struct bed *b = bed_start(1);
 
 	released = NULL;
 	storvsp_on_released(b->s, on_released, b);
-	bed_attach(b, 0, STORVSP_UNIT(0, 0));
-	bed_connect(b);
-	bed_handshake(b, VSTOR_VERSION_WIN10);
-	bed_open_subs(b, BED_SUBS);
 	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	bed_free(*state);
 	return 0;
 }
 
@@ -207,7 +197,7 @@ static void not_released_to_anybody_it_is_closed(void **state)
 	assert_true(b->disk[0].closed);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, bed_teardown)
 
 int main(void)
 {

@@ -14,21 +14,7 @@
 
 static int setup(void **state)
 {
-	struct bed *b = bed_new(BED_SUBS);
-
-	bed_attach(b, 0, STORVSP_UNIT(0, 0));
-	bed_attach(b, 1, STORVSP_UNIT(0, 1));
-	bed_attach(b, 2, STORVSP_UNIT(1, 0));
-	bed_connect(b);
-	bed_handshake(b, VSTOR_VERSION_WIN10);
-	bed_open_subs(b, BED_SUBS);
-	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	bed_free(*state);
+	*state = bed_start(BED_DISKS);
 	return 0;
 }
 
@@ -235,7 +221,7 @@ static void short_ones_are_refused(void **state)
 	assert_int_equal(p.status, NT_INVALID_PARAMETER);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, bed_teardown)
 
 int main(void)
 {

@@ -22,12 +22,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	bed_free(*state);
-	return 0;
-}
-
 /* The bus of a new host, with such a controller and a disk in the same place. */
 static void host_new(struct bed *b, unsigned subs)
 {
@@ -196,7 +190,7 @@ static void channels_that_contradict_each_other_are_refused(void **state)
 	stream_free(&out);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, bed_teardown)
 
 int main(void)
 {

@@ -77,16 +77,18 @@ void scsi_write(struct scsi_command *c)
 	decode_transfer(c, DISK_WRITE, fua || write_through(c));
 }
 
-/*
- * What is on stable storage counts as verified. BYTCHK: bytes cannot be written and kept to
- * compare.
- */
+/* BYTCHK 0: what is on stable storage counts as verified. 1: it is read back and compared. */
 void scsi_write_verify(struct scsi_command *c)
 {
-	if (c->cdb[1] & 0x06)
+	u8 check = c->cdb[1] >> 1 & 3;
+
+	if (check > 1) {
 		scsi_bad_cdb(c);
-	else
-		decode_transfer(c, DISK_WRITE, true);
+		return;
+	}
+	decode_transfer(c, DISK_WRITE, !check);
+	if (c->run && check)
+		c->run = scsi_run_write_verify;
 }
 
 /* BYTCHK 0: there is no medium to scrape, the range is what is verified. */

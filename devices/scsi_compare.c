@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Commands that look at what is on the medium: VERIFY with BYTCHK (SBC-3 5.33) and COMPARE AND
- * WRITE (SBC-3 5.2). Both read a piece at a time into the request's own memory and compare it
- * there.
+ * Commands that look at what is on the medium: VERIFY (SBC-3 5.33) and WRITE AND VERIFY (SBC-3 5.39)
+ * with BYTCHK, COMPARE AND WRITE (SBC-3 5.2). They read a piece at a time into the request's own
+ * memory and compare it there.
  *
  * Of a unit's COMPARE AND WRITEs one is under way at a time. The others wait in line and start on
  * their own loops. Nothing keeps a plain WRITE from coming between the two halves of one.
@@ -96,6 +96,13 @@ static void verify_next(struct scsi_request *r)
 	bounce_submit(r, DISK_READ, r->offset, verify_step(r), verify_done);
 }
 
+static void verify_begin(struct scsi_request *r, u64 offset, u64 len)
+{
+	r->compared = 0;
+	r->offset = offset;
+	r->left = len;
+}
+
 void scsi_run_verify(struct scsi_request *r, const struct scsi_command *c)
 {
 	u64 len = c->one_block ? c->medium->block : c->len;
@@ -106,10 +113,66 @@ void scsi_run_verify(struct scsi_request *r, const struct scsi_command *c)
 	}
 	r->transfer_len = (u32)len;
 	r->one_block = c->one_block;
-	r->compared = 0;
-	r->offset = c->offset;
-	r->left = c->len;
+	verify_begin(r, c->offset, c->len);
 	verify_next(r);
+}
+
+/* ---- WRITE AND VERIFY ---- */
+
+static void checked_next(struct scsi_request *r);
+
+/* What is compared is what a cache that was emptied gives back. */
+static void checked_flushed(struct disk_op *op, int err)
+{
+	struct scsi_request *r = container_of(op, struct scsi_request, op);
+
+	if (err) {
+		scsi_request_done(r, err);
+		return;
+	}
+	verify_begin(r, r->offset - r->transfer_len, r->transfer_len);
+	verify_next(r);
+}
+
+static void checked_written(struct disk_op *op, int err)
+{
+	struct scsi_request *r = container_of(op, struct scsi_request, op);
+	u32 len = verify_step(r);
+
+	if (err) {
+		scsi_request_done(r, err);
+		return;
+	}
+	r->compared += len;
+	r->offset += len;
+	r->left -= len;
+	if (r->left) {
+		checked_next(r);
+		return;
+	}
+	r->op.kind = DISK_FLUSH;
+	scsi_submit(r, 0, 0, checked_flushed);
+}
+
+/* By pieces of our own: a disk may use up the list of a buffer it is given. */
+static void checked_next(struct scsi_request *r)
+{
+	u32 len = verify_step(r);
+
+	scsi_buffer_read(r, (u32)r->compared, r->bounce, len);
+	bounce_submit(r, DISK_WRITE, r->offset, len, checked_written);
+}
+
+void scsi_run_write_verify(struct scsi_request *r, const struct scsi_command *c)
+{
+	if (c->len > r->buffer_len) {
+		scsi_request_illegal(r, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		return;
+	}
+	r->transfer_len = (u32)c->len;
+	r->one_block = false;
+	verify_begin(r, c->offset, c->len);
+	checked_next(r);
 }
 
 /* ---- COMPARE AND WRITE ---- */

@@ -84,7 +84,7 @@ static const struct scsi_row rows[] = {
 	  { 0x8a, 0xf8, F8, F4 } },
 	{ SCSI_SYNCHRONIZE_CACHE_10, NONE, DISK, SCSI_WRITES, scsi_synchronize_cache,
 	  { 0x35, 0x02, F4, 0, F2 } },
-	{ SCSI_UNMAP, NONE, CHANGES, SCSI_WRITES, scsi_unmap,
+	{ SCSI_UNMAP, NONE, CHANGES | SCSI_THIN, SCSI_WRITES, scsi_unmap,
 	  { 0x42, 0x01, 0, 0, 0, 0, 0, F2 } },
 	{ SCSI_TEST_UNIT_READY, NONE, BOTH | MEDIUM, SCSI_OTHERS, decode_nothing,
 	  { 0 } },
@@ -201,6 +201,12 @@ const struct scsi_row *scsi_row_find(u8 opcode, u8 action, bool *known)
 	return NULL;
 }
 
+bool scsi_row_fits(const struct scsi_command *c, const struct scsi_row *row)
+{
+	return row->flags & scsi_row_flag_of(c) &&
+	       (!(row->flags & SCSI_THIN) || c->medium->disk->can_discard);
+}
+
 u32 scsi_cdb_size(u8 opcode)
 {
 	static const u8 size[8] = { 6, 10, 10, 0, 16, 12, 0, 0 };
@@ -253,16 +259,11 @@ static bool medium_pass(struct scsi_command *c, u8 flags)
 	return true;
 }
 
-static bool row_fits(const struct scsi_command *c, const struct scsi_row *row)
-{
-	return row && (row->flags & scsi_row_flag_of(c));
-}
-
 static void decode_present(struct scsi_command *c, const struct scsi_row *row, bool known)
 {
 	if (!gate_pass(c, row ? row->flags : 0, row ? row->access : SCSI_OTHERS))
 		return;
-	if (!row_fits(c, row))
+	if (!row || !scsi_row_fits(c, row))
 		scsi_illegal(c, known && !row ? SCSI_ASC_INVALID_FIELD_IN_CDB
 					      : SCSI_ASC_INVALID_OPCODE);
 	else if (medium_pass(c, row->flags))

@@ -165,6 +165,7 @@ enum scsi_row_flag {
 	SCSI_CHANGES = 1 << 3, /* changes the medium */
 	SCSI_ON_DISK = 1 << 4,
 	SCSI_ON_DVD = 1 << 5,
+	SCSI_THIN = 1 << 6, /* only of disks that can discard */
 };
 
 /* SCSI_ON_DISK or SCSI_ON_DVD: what c's unit is. */
@@ -186,6 +187,8 @@ struct scsi_row {
 const struct scsi_row *scsi_rows(unsigned *count);
 /* The row of a command; NULL: none. *known: another service action of the opcode has one. */
 const struct scsi_row *scsi_row_find(u8 opcode, u8 action, bool *known);
+/* Whether c's unit has such a command. */
+bool scsi_row_fits(const struct scsi_command *c, const struct scsi_row *row);
 /* Bytes of a CDB by its operation code. */
 u32 scsi_cdb_size(u8 opcode);
 
@@ -269,10 +272,11 @@ void scsi_buffer_trim(struct scsi_request *r, u64 len);
 void scsi_submit(struct scsi_request *r, u64 offset, u64 len,
 		 void (*done)(struct disk_op *op, int err));
 
-/* run() of commands; scsi_compare.c has the last two. */
+/* run() of commands; scsi_compare.c has the last three. */
 void scsi_run_transfer(struct scsi_request *r, const struct scsi_command *c);
 void scsi_run_flush(struct scsi_request *r, const struct scsi_command *c);
 void scsi_run_verify(struct scsi_request *r, const struct scsi_command *c);
+void scsi_run_write_verify(struct scsi_request *r, const struct scsi_command *c);
 void scsi_run_compare_and_write(struct scsi_request *r, const struct scsi_command *c);
 
 #endif

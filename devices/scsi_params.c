@@ -9,15 +9,21 @@
 #include "devices/scsi_internal.h"
 
 /*
- * Always succeeds: an error, or a LUN reported absent here, makes Linux storvsc take away LUN 0
- * of the first target. Where there is no target the list is empty.
+ * Succeeds whatever is there: an error, or a LUN reported absent here, makes Linux storvsc take away
+ * LUN 0 of the first target. Where there is no target the list is empty, and so is that of well known
+ * units (SELECT REPORT 1); 0 and 2 ask for the others, all of them.
  */
 void scsi_report_luns(struct scsi_command *c)
 {
+	u8 which = c->cdb[2];
 	u32 len = 8;
 
+	if (which > 2) {
+		scsi_bad_cdb(c);
+		return;
+	}
 	memset(c->data, 0, sizeof(c->data));
-	for (unsigned lun = 0; c->target && lun < SCSI_LUNS; lun++) {
+	for (unsigned lun = 0; c->target && which != 1 && lun < SCSI_LUNS; lun++) {
 		if (!scsi_target_unit(c->target, lun))
 			continue;
 		c->data[len + 1] = (u8)lun;
@@ -113,7 +119,7 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 		u8 *p = c->data + len;
 		bool action = rows[i].action != SCSI_NO_ACTION;
 
-		if (!(rows[i].flags & scsi_row_flag_of(c)))
+		if (!scsi_row_fits(c, &rows[i]))
 			continue;
 		memset(p, 0, 8);
 		p[0] = rows[i].opcode;
@@ -126,11 +132,24 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 	scsi_data(c, len, alloc);
 }
 
-/* How many bytes `usage` has depends on the command; none where it is not supported. */
-static void opcodes_one(struct scsi_command *c, u32 alloc)
+/* The row that is asked for, whichever it is; NULL: none. */
+static const struct scsi_row *opcode_row(const struct scsi_command *c, bool *known)
 {
-	const struct scsi_row *row = scsi_row_find(c->cdb[3], c->cdb[5], &(bool){ false });
-	bool here = row && row->flags & scsi_row_flag_of(c), timeouts = c->cdb[2] & 0x80;
+	u16 action = scsi_get16(c->cdb + 4);
+	const struct scsi_row *row = scsi_row_find(c->cdb[3], (u8)action, known);
+
+	return row && row->action != SCSI_NO_ACTION && action > 0x1f ? NULL : row;
+}
+
+/*
+ * How many bytes `usage` has depends on the command; none where it is not supported, as a service
+ * action is not of a command without them.
+ */
+static void opcodes_one(struct scsi_command *c, const struct scsi_row *row, u32 alloc)
+{
+	bool timeouts = c->cdb[2] & 0x80, actions = row && row->action != SCSI_NO_ACTION;
+	bool stray = (c->cdb[2] & 0x07) == 3 && !actions && scsi_get16(c->cdb + 4);
+	bool here = row && scsi_row_fits(c, row) && !stray;
 	u32 size = here ? scsi_cdb_size(row->opcode) : 0, len = 4 + size;
 
 	c->data[0] = 0;
@@ -154,7 +173,7 @@ void scsi_report_opcodes(struct scsi_command *c)
 	u32 alloc = scsi_get32(c->cdb + 6);
 	u8 how = c->cdb[2] & 0x07;
 	bool known;
-	const struct scsi_row *row = scsi_row_find(c->cdb[3], c->cdb[5], &known);
+	const struct scsi_row *row = opcode_row(c, &known);
 	bool actions = known || (row && row->action != SCSI_NO_ACTION);
 
 	if (!how)
@@ -162,5 +181,5 @@ void scsi_report_opcodes(struct scsi_command *c)
 	else if (how > 3 || (how == 1 && actions) || (how == 2 && row && !actions))
 		scsi_bad_cdb(c);
 	else
-		opcodes_one(c, alloc);
+		opcodes_one(c, row, alloc);
 }

@@ -72,9 +72,9 @@ void scsi_write_same(struct scsi_command *c)
 	u64 lba, blocks;
 
 	scsi_extent_of(c->cdb, &lba, &blocks);
-	/* WRPROTECT, ANCHOR, the obsolete PBDATA and LBDATA. */
-	if (c->cdb[1] & 0xf6 || !blocks || blocks > SCSI_WRITE_SAME_MAX / c->medium->block ||
-	    (!sixteen && c->cdb[1] & 0x01)) {
+	/* WRPROTECT, ANCHOR, the obsolete PBDATA and LBDATA; UNMAP where there is no such thing. */
+	if (c->cdb[1] & 0xf6 || (c->cdb[1] & 0x08 && !c->medium->disk->can_discard) || !blocks ||
+	    blocks > SCSI_WRITE_SAME_MAX / c->medium->block || (!sixteen && c->cdb[1] & 0x01)) {
 		scsi_bad_cdb(c);
 		return;
 	}

@@ -68,9 +68,7 @@ static void take_unmap(struct scsi_request *r, struct scsi_command *c, const u8 
 void scsi_unmap(struct scsi_command *c)
 {
 	c->op = DISK_DISCARD;
-	if (!c->medium->disk->can_discard)
-		scsi_illegal(c, SCSI_ASC_INVALID_OPCODE);
-	else if (c->cdb[1] & 0x01) /* ANCHOR */
+	if (c->cdb[1] & 0x01) /* ANCHOR */
 		scsi_bad_cdb(c);
 	else
 		scsi_list(c, scsi_get16(c->cdb + 7), take_unmap);

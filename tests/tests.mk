@@ -91,7 +91,7 @@ $(foreach t,save save_channel save_stream,\
 $(foreach t,storvsp storvsp_save,\
 	$(eval $(call unit_test,devices/$(t)_test,tests/devices/held_disk.c $(STORVSP),-luring)))
 SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) base/stream.c $(DISKS)
-$(foreach t,disk compare mode reserve unit mmc save,\
+$(foreach t,disk compare mode reserve unit mmc save conform,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels chance move reset plug save_channels save_units,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c $(STORVSP),-luring)))

@@ -85,7 +85,7 @@ static void write_and_verify_is_on_the_medium(void **state)
 	assert_good(b, BLOCK);
 	RUN(b, BLOCK, SCSI_WRITE_VERIFY_16, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0);
 	assert_good(b, BLOCK);
-	RUN(b, BLOCK, SCSI_WRITE_VERIFY_10, 2, 0, 0, 0, 1, 0, 0, 1, 0);
+	RUN(b, BLOCK, SCSI_WRITE_VERIFY_10, 4, 0, 0, 0, 1, 0, 0, 1, 0);
 	assert_bad_cdb(b);
 	assert_int_equal(b->spy.count, 3);
 }

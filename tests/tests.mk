@@ -76,7 +76,7 @@ $(eval $(call unit_test,vmbus/pace_test,vmbus/pace.c))
 $(eval $(call unit_test,vmbus/throttle_test,$(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/allocation_test,tests/allocations.c tests/vmbus/channel_bed.c $(FAKEGUEST),$(COUNT_ALLOCATIONS)))
 $(eval $(call unit_test,vmbus/chaos_test,vmbus/chaos.c base/log.c))
-$(foreach t,gpadl connection threads,\
+$(foreach t,gpadl connection,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(eval $(call unit_test,vmbus/threads_test,tests/vmbus/mirror.c $(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/echo_test,tests/boot/echo.c $(FAKEGUEST)))
@@ -100,7 +100,8 @@ $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
 $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $(PARTITION)))
-$(eval $(call unit_test,devices/disk_raw_test,$(DISKS),-luring))
+$(foreach t,raw raw_open,\
+	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/raw_bed.c tests/devices/disk_user.c $(DISKS),-luring)))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
 $(foreach t,nbd daemon,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))

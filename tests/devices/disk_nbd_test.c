@@ -28,16 +28,7 @@ struct rig {
 	struct disk_user user;
 	struct disk *disk;
 	char error[512];
-	u64 random;
 };
-
-static u32 rig_random(struct rig *r, u32 below)
-{
-	r->random ^= r->random << 13;
-	r->random ^= r->random >> 7;
-	r->random ^= r->random << 17;
-	return (u32)((r->random >> 20) % below);
-}
 
 static int rig_open(struct rig *r, struct disk_config config)
 {
@@ -50,7 +41,6 @@ static struct rig *rig_begin(struct nbd_server_how how)
 	struct rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
-	r->random = 88172645463325252ull;
 	nbd_server_start(&r->server, SIZE, how);
 	disk_user_init(&r->user);
 	return r;
@@ -75,63 +65,9 @@ static void rig_end(struct rig *r)
 	free(r);
 }
 
-/* ---- One stream of requests, compared ---- */
-
-static struct disk_request stream_next(struct rig *r, u8 *buf)
-{
-	static const enum disk_op_kind kinds[] = { DISK_READ,        DISK_READ,  DISK_WRITE,
-						   DISK_WRITE,       DISK_FLUSH, DISK_DISCARD,
-						   DISK_WRITE_ZEROES };
-	struct disk_request q = { .op = { .kind = kinds[rig_random(r, ARRAY_SIZE(kinds))] } };
-	u32 left;
-
-	q.op.len = rig_random(r, rig_random(r, 8) ? 40 : 4000) * BLOCK;
-	q.op.offset = rig_random(r, (u32)((SIZE - q.op.len) / BLOCK + 1)) * (u64)BLOCK;
-	q.op.fua = !rig_random(r, 8);
-	q.op.unmap = rig_random(r, 2);
-	left = (u32)q.op.len;
-	for (unsigned i = 0; i < ARRAY_SIZE(q.iov) && left; i++) {
-		u32 n = i == ARRAY_SIZE(q.iov) - 1 || !rig_random(r, 3) ? left
-									: rig_random(r, left + 1);
-
-		q.iov[i] = (struct iovec){ .iov_base = buf + (q.op.len - left), .iov_len = n };
-		q.op.iov_count = i + 1;
-		left -= n;
-	}
-	return q;
-}
-
-static int run(struct rig *r, struct disk *disk, struct disk_request *q)
-{
-	disk_request_start(&r->user, disk, q);
-	return disk_request_wait(&r->user, q);
-}
-
 static void stream_compare(struct rig *r, unsigned count)
 {
-	struct disk *model = disk_mem_open(SIZE, BLOCK);
-	u8 *a = malloc(SIZE), *b = malloc(SIZE);
-
-	for (unsigned n = 0; n < count; n++) {
-		struct disk_request q = stream_next(r, a), copy = q;
-
-		/* One that is not carried out has no model. */
-		if (q.op.kind == DISK_DISCARD && !r->disk->can_discard)
-			continue;
-		for (u64 i = 0; i < q.op.len; i += 61)
-			a[i] = (u8)rig_random(r, 256);
-		assert_int_equal(run(r, r->disk, &q), 0);
-		memcpy(b, a, q.op.len);
-		assert_int_equal(run(r, model, &copy), 0);
-		if (q.op.kind == DISK_READ)
-			assert_memory_equal(a, b, q.op.len);
-	}
-	assert_int_equal(disk_io(&r->user, r->disk, DISK_READ, 0, a, SIZE), 0);
-	assert_int_equal(disk_io(&r->user, model, DISK_READ, 0, b, SIZE), 0);
-	assert_memory_equal(a, b, SIZE);
-	free(a);
-	free(b);
-	model->ops->close(model);
+	disk_compare(&r->user, r->disk, SIZE, MiB(2), count);
 }
 
 static void a_server_matches_memory(void **state)
@@ -391,17 +327,17 @@ static void write_history(struct rig *r, struct history *h)
 	u32 buf[BLOCK / 4];
 
 	for (u32 n = 1; n <= WRITES; n++) {
-		u32 b = rig_random(r, BLOCKS);
+		u32 b = disk_user_random(&r->user, BLOCKS);
 		struct disk_request q = disk_request(DISK_WRITE, b * BLOCK, buf, BLOCK);
 
 		for (u32 i = 0; i < ARRAY_SIZE(buf); i++)
 			buf[i] = n;
-		q.op.fua = !rig_random(r, 10);
-		assert_int_equal(run(r, r->disk, &q), 0);
+		q.op.fua = !disk_user_random(&r->user, 10);
+		assert_int_equal(disk_request_run(&r->user, r->disk, &q), 0);
 		h->last[b] = n;
 		if (q.op.fua)
 			h->covered[b] = n;
-		if (!rig_random(r, 40)) {
+		if (!disk_user_random(&r->user, 40)) {
 			assert_int_equal(disk_io(&r->user, r->disk, DISK_FLUSH, 0, NULL, 0), 0);
 			memcpy(h->covered, h->last, sizeof(h->covered));
 		}

@@ -80,7 +80,7 @@ $(foreach t,gpadl connection,\
 	$(eval $(call unit_test,vmbus/$(t)_test,$(FAKEGUEST))))
 $(eval $(call unit_test,vmbus/threads_test,tests/vmbus/mirror.c $(FAKEGUEST)))
 $(eval $(call unit_test,vmbus/echo_test,tests/boot/echo.c $(FAKEGUEST)))
-$(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/echo.c $(STORVSP),-luring))
+$(eval $(call unit_test,vmbus/plug_test,tests/boot/plug.c tests/boot/bay.c tests/boot/echo.c $(STORVSP),-luring))
 $(foreach t,channel channel_io version reserved offer monitor move trace,\
 	$(eval $(call unit_test,vmbus/$(t)_test,tests/vmbus/channel_bed.c $(FAKEGUEST))))
 $(foreach t,late late_point,\
@@ -163,7 +163,7 @@ $(BUILD)/tests/boot/kexec: tests/boot/kexec.c
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -static -o $@ $<
 	$(Q)strip $@
 # candela with test devices, and the program that drives them in a stock guest.
-DEVICES_OBJ := $(patsubst %,$(BUILD)/tests/boot/%.o,candela_devices echo plug)
+DEVICES_OBJ := $(patsubst %,$(BUILD)/tests/boot/%.o,candela_devices bay echo plug)
 $(BUILD)/tests/boot/candela_devices: $(DEVICES_OBJ) $(filter-out $(BUILD)/candela.o,$(OBJ))
 	@$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

@@ -32,6 +32,7 @@ struct plug {
 	struct vmbus_device device;
 	struct machine_bus on;
 	u32 monitor_us;
+	struct bay *bay; /* NULL: none */
 	_Atomic u32 gone, refused;
 	bool unsent; /* `answer` waits for room */
 	u64 transaction_id;
@@ -139,7 +140,7 @@ static u32 slots_used(const struct plug *p, u32 from, u32 to)
 static const struct {
 	bool (*run)(struct plug *p, u32 index);
 	u32 begin, end; /* of the slots it looks at */
-} commands[PLUG_OPS] = {
+} commands[PLUG_BAY_ADD] = {
 	[PLUG_ADD_ECHOES] = { slot_add, 0, PLUG_ECHOES },
 	[PLUG_ADD_DISKS] = { slot_add, PLUG_ECHOES, PLUG_SLOTS },
 	[PLUG_REMOVE_ECHOES] = { slot_remove, 0, PLUG_ECHOES },
@@ -147,13 +148,41 @@ static const struct {
 	[PLUG_EJECT_DISKS] = { slot_eject, PLUG_ECHOES, PLUG_SLOTS },
 };
 
+static u32 repeat(bool (*step)(struct bay *b), struct bay *b, u32 count)
+{
+	u32 done = 0;
+
+	while (done < MIN(count, BAY_LUNS) && step(b))
+		done++;
+	return done;
+}
+
+/* The number of units it was done to. */
+static u32 bay_do(struct bay *b, const struct plug_command *c)
+{
+	switch (c->op) {
+	case PLUG_BAY_ADD:
+		return repeat(bay_add, b, c->count);
+	case PLUG_BAY_REMOVE:
+		return repeat(bay_remove, b, c->count);
+	case PLUG_BAY_RESIZE:
+		return bay_resize(b, MiB(c->count));
+	case PLUG_BAY_INSERT:
+		return bay_insert(b, c->count);
+	case PLUG_BAY_EJECT:
+		return bay_eject(b);
+	default:
+		return 0;
+	}
+}
+
 /* The number of slots it was done to. */
 static u32 plug_do(struct plug *p, const struct plug_command *c)
 {
 	u32 done = 0;
 
-	if (c->op >= PLUG_OPS)
-		return 0;
+	if (c->op >= PLUG_BAY_ADD)
+		return p->bay ? bay_do(p->bay, c) : 0;
 	for (u32 i = commands[c->op].begin; i < commands[c->op].end && done < c->count; i++)
 		done += commands[c->op].run(p, i);
 	return done;
@@ -185,6 +214,7 @@ static void plug_ready(struct vmbus_channel *ch)
 		p->answer.disks = slots_used(p, PLUG_ECHOES, PLUG_SLOTS);
 		p->answer.gone = atomic_load(&p->gone);
 		p->answer.refused = atomic_load(&p->refused);
+		p->answer.bay_disks = p->bay ? bay_disks(p->bay) : 0;
 		plug_answer(ch, p);
 	}
 }
@@ -214,7 +244,7 @@ static const struct vmbus_device_ops plug_ops = {
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
-int plug_init(struct plug **out, const struct machine_bus *on, u32 monitor_us)
+int plug_init(struct plug **out, const struct machine_bus *on, u32 monitor_us, struct bay *bay)
 {
 	struct plug *p = calloc(1, sizeof(*p));
 
@@ -222,6 +252,7 @@ int plug_init(struct plug **out, const struct machine_bus *on, u32 monitor_us)
 		return -ENOMEM;
 	p->on = *on;
 	p->monitor_us = monitor_us;
+	p->bay = bay;
 	p->device = (struct vmbus_device){
 		.ops = &plug_ops,
 		.instance = GUID(0x706c7567, 0x0ca1, 0x4173, 0x80, 0x70, 0x6c, 0x75, 0x67, 0, 0, 0),

@@ -401,7 +401,7 @@ static void plug_main(const char *device, u32 op, u32 count)
 		if (!channel_wait(&c, PATIENCE_MS))
 			die("the device has gone");
 	memcpy(&a, p.payload, sizeof(a));
-	printf("%u %u %u %u %u\n", a.done, a.echoes, a.disks, a.gone, a.refused);
+	printf("%u %u %u %u %u %u\n", a.done, a.echoes, a.disks, a.gone, a.refused, a.bay_disks);
 }
 
 int main(int argc, char **argv)

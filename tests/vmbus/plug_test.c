@@ -22,6 +22,7 @@
 struct fixture {
 	struct fakeguest g;
 	struct vmbus_device dev;
+	struct bay *bay; /* not offered: no guest looks at it */
 	struct plug *plug;
 	struct fg_channel echo, commands, opened[OPENED];
 	u64 sent, got; /* of echo */
@@ -48,7 +49,8 @@ static int setup(void **state)
 	on.bus = f->g.bus;
 	on.control = &f->g.control;
 	echo_init(&f->dev, 0, 0);
-	assert_int_equal(plug_init(&f->plug, &on, 0), 0);
+	assert_int_equal(bay_init(&f->bay, &on, NULL), 0);
+	assert_int_equal(plug_init(&f->plug, &on, 0, f->bay), 0);
 	assert_int_equal(vmbus_offer(f->g.bus, &f->dev), 0);
 	assert_int_equal(vmbus_offer(f->g.bus, plug_device(f->plug)), 0);
 	assert_int_equal(fg_connect(&f->g, VMBUS_VERSION_WIN10_V5_3), 0);
@@ -65,6 +67,7 @@ static int teardown(void **state)
 	fg_stop_io(&f->g);
 	fg_fini(&f->g);
 	plug_fini(f->plug);
+	bay_fini(f->bay);
 	free(f);
 	return 0;
 }
@@ -210,12 +213,31 @@ static void more_than_there_are_relids(void **state)
 	}
 }
 
+static void the_bay_does_as_it_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, PLUG_BAY_ADD, 1000)->done, BAY_LUNS);
+	assert_int_equal(f->answer.bay_disks, BAY_LUNS);
+	assert_int_equal(command(f, PLUG_BAY_RESIZE, 8)->done, BAY_LUNS);
+	assert_int_equal(command(f, PLUG_BAY_RESIZE, 17)->done, 0);
+	assert_int_equal(command(f, PLUG_BAY_REMOVE, 3)->done, 3);
+	assert_int_equal(f->answer.bay_disks, BAY_LUNS - 3);
+	assert_int_equal(command(f, PLUG_BAY_ADD, 1)->done, 1);
+	assert_int_equal(command(f, PLUG_BAY_REMOVE, 1000)->done, BAY_LUNS - 2);
+	assert_int_equal(command(f, PLUG_BAY_INSERT, 1)->done, 0);
+	assert_int_equal(command(f, PLUG_BAY_INSERT, 0)->done, 1);
+	assert_int_equal(command(f, PLUG_BAY_EJECT, 0)->done, 1);
+	assert_int_equal(command(f, PLUG_OPS, 1)->done, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(hundred_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(hundred_come_and_go_beside_an_io_thread, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(the_bay_does_as_it_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_there_are_relids, setup, teardown),
 	};
 

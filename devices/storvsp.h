@@ -92,6 +92,7 @@ struct storvsp_resets {
 	/* Channels that have not looked yet, and requests that have not ended, of the first. */
 	_Atomic unsigned awaited;
 	struct loop_work ended; /* on the loop of the first one's channel */
+	struct log_guest done;
 };
 
 struct storvsp {

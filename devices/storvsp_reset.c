@@ -167,6 +167,8 @@ static void reset_has_ended(struct loop_work *w)
 	pthread_mutex_unlock(&s->lock);
 	if (more)
 		storvsp_reset_ended(s);
+	log_guest(&s->resets.done, "storvsp: the guest has reset %s",
+		  q->packet.operation == VSTOR_RESET_LUN ? "a unit" : "the bus");
 	storvsp_request_answer(q, NT_SUCCESS);
 }
 

@@ -209,10 +209,10 @@ void disk_raw_set(struct disk *disk, struct disk_raw_how how);
 
 /*
  * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a
- * copy of it is open. 0; -EBUSY where somebody else has it, with who that is in holder ("" where it
- * cannot be found out); or another -errno where it cannot be locked.
+ * copy of it is open, unless config wants none; one that cannot be locked is used with a warning. 0;
+ * or -EBUSY where somebody else has it, with a sentence in error that names them.
  */
-int disk_lock(int fd, bool writer, char *holder, size_t holder_size);
+int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size);
 
 /*
  * What file, opened from path, is (disk_probe.c). A format other than raw is only believed where

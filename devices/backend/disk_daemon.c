@@ -135,6 +135,9 @@ static int check_image(struct opening *o)
 			o, -EPERM,
 			"names other files (a backing file, say), which the guest could then "
 			"read; backing=on allows that, qemu-img convert makes it one file");
+	/* The daemon's own are another's: these, which are given back, find out who has it. */
+	if (!err)
+		err = disk_lock(fd, o->config, o->error, o->error_size);
 	close(fd);
 	if (!err && !realpath(o->config->path, o->path))
 		err = open_fail(o, -errno, "cannot be found: %s", strerror(errno));
@@ -275,17 +278,20 @@ static bool daemon_ended(struct disk_daemon *d, int *wstatus, u64 deadline_ns)
 	}
 }
 
-/* The first line it said, without its name in front. */
+/* The first line it said, but for its name and the option, which is ours, not the user's. */
 static void daemon_words(const struct disk_daemon *d, char *text, size_t size)
 {
 	ssize_t n = pread(d->words_fd, text, size - 1, 0);
-	char *colon;
+	const char *from = text, *colon;
 
 	text[MAX(n, 0)] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	colon = strstr(text, PROGRAM ": ");
-	if (colon == text)
-		memmove(text, text + strlen(PROGRAM ": "), strlen(text + strlen(PROGRAM ": ")) + 1);
+	if (!strncmp(from, PROGRAM ": ", strlen(PROGRAM ": ")))
+		from += strlen(PROGRAM ": ");
+	colon = strstr(from, ": ");
+	if (!strncmp(from, "--", 2) && colon)
+		from = colon + 2;
+	memmove(text, from, strlen(from) + 1);
 	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ')
 			*c = '?';
@@ -330,7 +336,8 @@ static int explain(const struct opening *o, int err)
 			"raw",
 			disk_format_name(o->format));
 	daemon_words(d, words, sizeof(words));
-	return open_fail(o, -EINVAL, "cannot be opened as %s: %s", disk_format_name(o->format),
+	return open_fail(o, -EINVAL, "cannot be opened as %s: %s; qemu-img check says more",
+			 disk_format_name(o->format),
 			 words[0] ? words : PROGRAM " ended without a word");
 }
 

@@ -18,8 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "devices/backend/disk.h"
 
 enum { QEMU_READ = 0, QEMU_WRITE = 1, QEMU_RESIZE = 3 };
@@ -157,7 +159,7 @@ static void find_holder(int fd, char *holder, size_t size)
 	closedir(proc);
 }
 
-int disk_lock(int fd, bool writer, char *holder, size_t holder_size)
+static int lock_once(int fd, bool writer, char *holder, size_t holder_size)
 {
 	struct flock none = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 	int err = lock_all(fd, writer);
@@ -171,4 +173,39 @@ int disk_lock(int fd, bool writer, char *holder, size_t holder_size)
 	if (err == -EBUSY)
 		find_holder(fd, holder, holder_size);
 	return err;
+}
+
+/*
+ * The kernel may hold what a process that has ended had open, for a second where it was registered
+ * with io_uring: a lock that nobody is found to hold is asked for again.
+ */
+static int lock_patiently(int fd, bool writer, char *holder, size_t size)
+{
+	int err = lock_once(fd, writer, holder, size);
+
+	for (unsigned tries = 60; err == -EBUSY && !holder[0] && tries; tries--) {
+		nanosleep(&(struct timespec){ .tv_nsec = 50 * (long)NSEC_PER_MSEC }, NULL);
+		err = lock_once(fd, writer, holder, size);
+	}
+	return err;
+}
+
+int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size)
+{
+	bool writer = !config->read_only && !config->ephemeral;
+	char holder[128];
+	int err = config->unlocked ? 0 : lock_patiently(fd, writer, holder, sizeof(holder));
+
+	if (err == -EBUSY) {
+		snprintf(error, error_size,
+			 "disk image %s is in use by %s%s; lock=off heeds no lock", config->path,
+			 holder[0] ? holder : "another process",
+			 writer ? "; with ,ephemeral many may read it" : "");
+		return err;
+	}
+	if (err)
+		log_warn("disk image %s cannot be locked (%s): take care that nothing else writes "
+			 "it",
+			 config->path, strerror(-err));
+	return 0;
 }

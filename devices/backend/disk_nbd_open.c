@@ -80,6 +80,9 @@ static int dial(struct disk_nbd *n, const struct failure *f)
 	if (err == -ETIMEDOUT)
 		return nbd_fail(n, f, err, "its server does not answer");
 	return err ? nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words()) : 0;
+	if (err && (nbd_get_errno() == ECONNREFUSED || nbd_get_errno() == ENOENT))
+		return nbd_fail(n, f, err, "its server cannot be used: %s; is it running?",
+				nbd_words());
 }
 
 /* The block the guest sees must be one the server takes. */

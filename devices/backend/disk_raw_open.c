@@ -12,10 +12,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "devices/backend/disk.h"
 
 /* An image being opened. */
@@ -55,7 +53,11 @@ static int image_open(struct image *im)
 
 	if (stat(im->path, &st)) {
 		if (errno == ENOENT)
-			return image_fail(im, -ENOENT, "does not exist");
+			return image_fail(im, -ENOENT, "does not exist%s",
+					  strstr(im->path, "://")
+						  ? "; a URI begins with nbd://, nbds://, "
+						    "nbd+unix:// or nbds+unix://"
+						  : "");
 		return image_fail(im, -errno, "cannot be found: %s", strerror(errno));
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
@@ -154,40 +156,6 @@ static int image_measure(struct image *im)
 	return 0;
 }
 
-/*
- * The kernel may hold what a process that has ended had open, for a second where it was registered
- * with io_uring: a lock that nobody is found to hold is asked for again.
- */
-static int lock_patiently(int fd, bool writer, char *holder, size_t size)
-{
-	int err = disk_lock(fd, writer, holder, size);
-
-	for (unsigned tries = 60; err == -EBUSY && !holder[0] && tries; tries--) {
-		nanosleep(&(struct timespec){ .tv_nsec = 50 * (long)NSEC_PER_MSEC }, NULL);
-		err = disk_lock(fd, writer, holder, size);
-	}
-	return err;
-}
-
-/* One writer or many readers, also against other programs that take such locks. */
-static int image_lock(const struct image *im)
-{
-	char holder[128];
-	int err = im->config->unlocked
-			  ? 0
-			  : lock_patiently(im->fd, im->writable, holder, sizeof(holder));
-
-	if (err == -EBUSY)
-		return image_fail(im, err, "is in use by %s%s; lock=off heeds no lock",
-				  holder[0] ? holder : "another process",
-				  im->writable ? "; with ,ephemeral many may read it" : "");
-	if (err)
-		log_warn("disk image %s cannot be locked (%s): take care that nothing else writes "
-			 "it",
-			 im->path, strerror(-err));
-	return 0;
-}
-
 /* FNV-1a of the image's full path: the same for the same image on every start. */
 static void image_id(const struct image *im, char id[static 32])
 {
@@ -233,7 +201,7 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 	if (!err)
 		err = image_measure(&im);
 	if (!err)
-		err = image_lock(&im);
+		err = disk_lock(im.fd, config, error, error_size);
 	if (!err)
 		err = image_disk(&im, disk);
 	if (err && im.fd >= 0)

@@ -135,8 +135,12 @@ static int open_console(struct machine_files *f, const struct config *c, char *e
 static int open_disks(struct machine_files *f, const struct config *c, char *error, size_t size)
 {
 	for (unsigned i = 0; i < c->disk_count; i++) {
-		int err = disk_open(&f->disk[i], &c->disk[i], error, size);
+		int err = 0;
 
+		for (unsigned j = 0; !err && j < i; j++)
+			err = disk_tell_apart(&c->disk[i], &c->disk[j], error, size);
+		if (!err)
+			err = disk_open(&f->disk[i], &c->disk[i], error, size);
 		/* Whatever is wrong with an image is the user's to mend. */
 		if (err)
 			return err == -ENOMEM ? err : -EINVAL;

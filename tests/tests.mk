@@ -103,7 +103,7 @@ $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $
 $(foreach t,raw raw_open,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/raw_bed.c tests/devices/disk_user.c $(DISKS),-luring)))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
-$(foreach t,nbd daemon,\
+$(foreach t,nbd daemon corners,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))
 $(eval $(call unit_test,devices/disk_sandbox_test,tests/devices/nbd_server.c tests/devices/disk_user.c seccomp/seccomp.c $(SERVED) $(DISKS),-luring -lnbd -lcap-ng))
 $(eval $(call unit_test,devices/console_test,devices/backend/console.c base/loop.c))

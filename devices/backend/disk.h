@@ -45,6 +45,7 @@ struct disk_op {
 	struct disk *disk;
 	struct uring_op io;
 	u64 finished; /* bytes, for requests carried out in parts */
+	u64 advanced; /* ... of which iov no longer speaks */
 	struct iovec piece; /* of WRITE_ZEROES written out, or what goes through a bounce buffer */
 	unsigned buffer; /* its number and 1; 0: none */
 	unsigned retries; /* left */
@@ -169,6 +170,13 @@ static inline bool disk_is_uri(const char *path)
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size);
 
 /*
+ * Whether two disks of one machine may be opened both: 0, or -EBUSY with a sentence in error where they
+ * are one image, which is written.
+ */
+int disk_tell_apart(const struct disk_config *a, const struct disk_config *b, char *error,
+		    size_t error_size);
+
+/*
  * The life of a disk that stands on a connection, whose steps do nothing for the others. In the
  * process that opened it, before each start: disk_connect() (the first time it still is); 0, or
  * -errno with a sentence in error. In the process forked then: disk_launch(), once
@@ -230,8 +238,8 @@ int disk_ephemeral_open(struct disk **disk, struct disk *base, char *error, size
 
 /*
  * Lets at most iops requests and bps bytes a second through to base (disk_limit.c); 0: any number.
- * burst_ms: how much of them may be saved up. FLUSH is let through always. base becomes part of *disk
- * where 0 is returned. 0 or -ENOMEM.
+ * burst_ms: how much of them may be saved up. FLUSH is let through always; zeroes written count as
+ * bytes, DISCARD as a request only. base becomes part of *disk where 0 is returned. 0 or -ENOMEM.
  */
 int disk_limit_open(struct disk **disk, struct disk *base, u64 iops, u64 bps, u32 burst_ms);
 

@@ -60,11 +60,15 @@ static u64 bucket_take(struct bucket *b, u64 n, u64 now, u64 burst)
 	return from > now + burst ? from - burst : now;
 }
 
+/*
+ * Zeroes count as what they are on a host that cannot but write them: it may turn out to be one only
+ * when it is asked. What is discarded costs a request.
+ */
 static u64 limit_take(struct disk_limit *l, const struct disk_op *op, u64 now)
 {
-	bool moves = op->kind == DISK_READ || op->kind == DISK_WRITE;
+	u64 bytes = op->kind == DISK_DISCARD ? 0 : op->len;
 	u64 a = bucket_take(&l->ops, 1, now, l->burst_ns);
-	u64 b = bucket_take(&l->bytes, moves ? op->len : 0, now, l->burst_ns);
+	u64 b = bucket_take(&l->bytes, bytes, now, l->burst_ns);
 
 	return MAX(a, b);
 }

@@ -70,6 +70,7 @@ void nbd_submit(struct disk *disk, struct disk_op *op)
 	op->finished = 0;
 	op->buffer = 0;
 	op->synced = false;
+	op->after_loss = atomic_load_explicit(n->unsynced, memory_order_relaxed);
 	op->io = (struct uring_op){ .done = submit_done };
 	uring_sent_away(op->uring);
 	if (uring_inbox_put(&n->submitted, &op->io))
@@ -191,13 +192,30 @@ static bool flush_is_due(const struct disk_nbd *n, const struct disk_op *op)
 	       !op->synced;
 }
 
+/*
+ * A server whose file system could not write back what lay in its page cache is told so once, and may
+ * then flush successfully, without it: as with a file of our own (disk_raw.c) no flush succeeds after
+ * one that failed, nor what was under way beside it. What came of a command.
+ */
+static int note_loss(const struct disk_nbd *n, const struct disk_op *op, int err)
+{
+	bool syncs = op->synced || (op->kind != DISK_READ && fua_flag(n, op));
+
+	if (syncs && (err == -EIO || err == -ENOSPC || err == -EDQUOT))
+		atomic_store_explicit(n->unsynced, true, memory_order_relaxed);
+	return syncs && !err && !op->after_loss &&
+			       atomic_load_explicit(n->unsynced, memory_order_relaxed)
+		       ? -EIO
+		       : err;
+}
+
 /* Its next command, or its end. */
 static void op_start(struct disk_nbd *n, struct disk_op *op)
 {
 	bool whole = op->kind == DISK_FLUSH || op->finished == op->len;
 	s64 sent = -1;
 
-	if (n->lost) {
+	if (n->lost || (op->kind == DISK_FLUSH && !op->synced && op->after_loss)) {
 		op_finish(n, op, -EIO);
 		return;
 	}
@@ -222,7 +240,7 @@ static void op_start(struct disk_nbd *n, struct disk_op *op)
 
 static void op_go_on(struct disk_nbd *n, struct disk_op *op)
 {
-	int err = op->io.res;
+	int err = note_loss(n, op, op->io.res);
 	bool copied = op->buffer && op->kind == DISK_READ;
 
 	/* A hint that the server cannot follow has still been taken. */

@@ -42,6 +42,7 @@ struct disk_nbd {
 	struct nbd_config config;
 	struct nbd_handle *h; /* NULL: not connected */
 	bool can_flush, can_fua, can_trim, can_zero; /* what the server offers */
+	_Atomic bool *unsynced; /* it could not flush something, for good: for all starts */
 	u32 piece; /* bytes at most in a READ or WRITE */
 	/* The thread, once launched. */
 	pthread_t thread;

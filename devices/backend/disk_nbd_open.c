@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -79,10 +80,10 @@ static int dial(struct disk_nbd *n, const struct failure *f)
 		err = handshake(n->h);
 	if (err == -ETIMEDOUT)
 		return nbd_fail(n, f, err, "its server does not answer");
-	return err ? nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words()) : 0;
 	if (err && (nbd_get_errno() == ECONNREFUSED || nbd_get_errno() == ENOENT))
 		return nbd_fail(n, f, err, "its server cannot be used: %s; is it running?",
 				nbd_words());
+	return err ? nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words()) : 0;
 }
 
 /* The block the guest sees must be one the server takes. */
@@ -176,6 +177,7 @@ static void nbd_disk_close(struct disk *disk)
 
 	nbd_stop(n);
 	nbd_close(n->h);
+	munmap(n->unsynced, sizeof(*n->unsynced));
 	free(n);
 }
 
@@ -199,22 +201,30 @@ static void nbd_id(const char *name, char id[static 32])
 int disk_nbd_open(struct disk **disk, const struct nbd_config *config, char *error,
 		  size_t error_size)
 {
+	void *unsynced = mmap(NULL, sizeof(_Atomic bool), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct disk_nbd *n = calloc(1, sizeof(*n));
 	int err;
 
-	if (!n) {
+	if (!n || unsynced == MAP_FAILED) {
+		if (unsynced != MAP_FAILED)
+			munmap(unsynced, sizeof(_Atomic bool));
+		free(n);
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
 	}
+	n->unsynced = unsynced;
 	n->config = *config;
 	n->wake_fd = -1;
 	n->disk.ops = &nbd_ops;
 	n->disk.name = config->name;
 	nbd_id(config->name, n->disk.id);
 	err = nbd_connect(&n->disk, error, error_size);
-	if (err)
+	if (err) {
+		munmap(unsynced, sizeof(_Atomic bool));
 		free(n);
-	else
+	} else {
 		*disk = &n->disk;
+	}
 	return err;
 }

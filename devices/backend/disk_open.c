@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -76,6 +78,41 @@ static int put_on_top(struct disk **disk, const struct disk_config *config, char
 	if (err == -ENOMEM)
 		snprintf(error, size, "out of memory");
 	return err;
+}
+
+static bool writes(const struct disk_config *config)
+{
+	return !config->read_only && !config->ephemeral;
+}
+
+/* By whatever names: links, symbolic or not, and device nodes. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (disk_is_uri(a) || disk_is_uri(b))
+		return !strcmp(a, b);
+	if (stat(a, &x) || stat(b, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int disk_tell_apart(const struct disk_config *a, const struct disk_config *b, char *error,
+		    size_t error_size)
+{
+	bool same_name = !strcmp(a->path, b->path);
+
+	if (a->unlocked || b->unlocked || (!writes(a) && !writes(b)) ||
+	    !same_file(a->path, b->path))
+		return 0;
+	snprintf(error, error_size,
+		 "disk image %s%s%s: it cannot be two disks of one guest of which one is written; "
+		 "with ,ro or ,ephemeral for both it can, lock=off heeds none of it",
+		 a->path, same_name ? " is given twice" : " is the same as ",
+		 same_name ? "" : b->path);
+	return -EBUSY;
 }
 
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size)

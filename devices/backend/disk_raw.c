@@ -6,7 +6,8 @@
  *
  * The host's page cache is the disk's write cache, or with O_DIRECT what its device has, and FLUSH
  * (fdatasync) or FUA (RWF_DSYNC) empties it. Where O_DIRECT takes no buffer that lies as the guest's
- * does, the request goes through buffers of its loop's ring, a piece at a time.
+ * does, the request goes through buffers of its loop's ring, a piece at a time; so does one that it
+ * refuses, for what it takes is not always known beforehand.
  *
  * Nothing here but a flag is written once the disk is in use, so any loop may submit.
  */
@@ -117,7 +118,7 @@ static void bounce_next(struct disk_op *op)
 
 	op->piece = (struct iovec){ .iov_base = buf, .iov_len = len };
 	if (op->kind == DISK_WRITE)
-		disk_op_copy(op, op->finished, buf, len);
+		disk_op_copy(op, op->finished - op->advanced, buf, len);
 	raw_transfer(op, &op->piece, 1);
 }
 
@@ -129,20 +130,25 @@ static void bounce_ready(struct uring_op *io, int number)
 	bounce_next(op);
 }
 
-static void raw_transfer_all(struct disk_op *op)
+static void raw_bounce(struct disk_op *op)
 {
-	if (suits(raw_of(op), op)) {
-		raw_transfer(op, op->iov, op->iov_count);
-		return;
-	}
 	op->io = (struct uring_op){ .done = bounce_ready };
 	uring_buffer_ask(op->uring, &op->io);
+}
+
+static void raw_transfer_all(struct disk_op *op)
+{
+	if (suits(raw_of(op), op))
+		raw_transfer(op, op->iov, op->iov_count);
+	else
+		raw_bounce(op);
 }
 
 /* ---- What came of it ---- */
 
 static void iov_advance(struct disk_op *op, u64 bytes)
 {
+	op->advanced += bytes;
 	while (op->iov_count && bytes >= op->iov->iov_len) {
 		bytes -= op->iov->iov_len;
 		op->iov++;
@@ -162,7 +168,7 @@ static void transfer_done(struct disk_op *op, u64 bytes)
 		return;
 	}
 	if (op->buffer && op->kind == DISK_READ)
-		disk_op_copy(op, op->finished, op->piece.iov_base, bytes);
+		disk_op_copy(op, op->finished - op->advanced, op->piece.iov_base, bytes);
 	op->finished += bytes;
 	if (op->finished == op->len) {
 		raw_finish(op, 0);
@@ -172,6 +178,14 @@ static void transfer_done(struct disk_op *op, u64 bytes)
 		iov_advance(op, bytes);
 		raw_transfer(op, op->iov, op->iov_count);
 	}
+}
+
+static void transfer_failed(struct disk_op *op, int err)
+{
+	if (err == -EINVAL && raw_of(op)->how.align && !op->buffer)
+		raw_bounce(op);
+	else
+		raw_finish(op, err);
 }
 
 static bool has_lost(const struct disk_op *op)
@@ -250,7 +264,7 @@ static void raw_io_done(struct uring_op *io, int res)
 	case DISK_READ:
 	case DISK_WRITE:
 		if (res < 0)
-			raw_finish(op, res);
+			transfer_failed(op, res);
 		else
 			transfer_done(op, (u64)res);
 		break;
@@ -278,7 +292,7 @@ static void raw_submit(struct disk *disk, struct disk_op *op)
 {
 	int err = disk_check(disk, op);
 
-	op->finished = 0;
+	op->finished = op->advanced = 0;
 	op->retries = RETRIES;
 	op->buffer = 0;
 	op->after_loss = has_lost(op);

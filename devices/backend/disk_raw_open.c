@@ -97,16 +97,36 @@ static int image_measure_device(struct image *im)
 	return 0;
 }
 
-/* What O_DIRECT wants of a place on the disk and of a buffer, where the kernel says (Linux 6.1). */
+/* The smallest piece, lying no better than its size, that is read; as assumed where none is. */
+static void image_try_align(struct image *im)
+{
+	u8 *buf = aligned_alloc(4096, 8192);
+
+	for (u32 align = 512; buf && align <= 4096; align *= 2) {
+		if (pread(im->fd, buf + align, align, 0) < 0)
+			continue;
+		im->align = align;
+		break;
+	}
+	free(buf);
+}
+
+/*
+ * What O_DIRECT wants of a place on the disk and of a buffer: where the kernel says (Linux 6.1, not
+ * every file system), as it says, else as it does.
+ */
 static void image_align(struct image *im)
 {
 #ifdef STATX_DIOALIGN
 	struct statx x;
 
 	if (!statx(im->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &x) && x.stx_mask & STATX_DIOALIGN &&
-	    x.stx_dio_offset_align)
+	    x.stx_dio_offset_align) {
 		im->align = MAX(x.stx_dio_offset_align, x.stx_dio_mem_align);
+		return;
+	}
 #endif
+	image_try_align(im);
 }
 
 /* The guest's block is what was asked for, but O_DIRECT cannot do with less than its own. */

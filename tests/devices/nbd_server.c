@@ -158,6 +158,9 @@ static bool serve_one(struct service *s)
 		return false;
 	if (type == CMD_WRITE && s->how.write_error) {
 		reply.error = htobe32(s->how.write_error);
+	} else if (type == CMD_FLUSH && s->how.flush_error) {
+		reply.error = htobe32(s->how.flush_error);
+		s->how.flush_error = 0;
 	} else if (type == CMD_FLUSH) {
 		make_stable(s, 0, s->size);
 	} else if (type != CMD_READ) {

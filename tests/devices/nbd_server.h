@@ -31,10 +31,13 @@ struct nbd_server {
 	pid_t pid;
 };
 
-/* How it fails: answers no WRITE but with this errno of NBD's (28: no space); 0: it does not. */
+/*
+ * How it fails: answers every WRITE, or only the first FLUSH, with this errno of NBD's (28: no space); 0:
+ * it does not.
+ */
 struct nbd_server_how {
 	u16 flags;
-	u32 write_error;
+	u32 write_error, flush_error;
 };
 
 /* Makes the files and starts serving. The caller ends it by nbd_server_kill(). */

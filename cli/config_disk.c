@@ -109,15 +109,43 @@ static const struct {
 	{ "burst", disk_burst },
 };
 
+static const struct {
+	const char *name;
+	size_t field;
+} flag_items[] = {
+	{ "ro", offsetof(struct disk_config, read_only) },
+	{ "ephemeral", offsetof(struct disk_config, ephemeral) },
+};
+
+static int disk_item_unknown(struct config_parse *p, char *item)
+{
+	static const char *const placed[] = { "bus", "controller", "target", "lun" };
+	bool valueless = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flag_items); i++)
+		if (config_item_value(item, flag_items[i].name))
+			return config_fail(p, "%s takes no value", flag_items[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(valued_items); i++)
+		valueless |= !strcmp(item, valued_items[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(placed); i++)
+		valueless |= !strcmp(item, placed[i]);
+	if (valueless)
+		return config_fail(p, "%s needs a value: %s=...", item, item);
+	return config_fail(
+		p,
+		"'%s' is none of ro, ephemeral, format=, cache=, aio=, logical_block=, "
+		"lock=, backing=, iops=, bps=, burst=, bus=, controller=, target=, lun=; a "
+		"comma in a file name is written twice (,,)",
+		item);
+}
+
 static int disk_item(struct config_parse *p, struct disk_config *disk, char *item)
 {
-	if (!strcmp(item, "ro")) {
-		disk->read_only = true;
-		return 0;
-	}
-	if (!strcmp(item, "ephemeral")) {
-		disk->ephemeral = true;
-		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(flag_items); i++) {
+		if (!strcmp(item, flag_items[i].name)) {
+			*(bool *)((char *)disk + flag_items[i].field) = true;
+			return 0;
+		}
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(valued_items); i++) {
 		const char *value = config_item_value(item, valued_items[i].name);
@@ -125,12 +153,7 @@ static int disk_item(struct config_parse *p, struct disk_config *disk, char *ite
 		if (value)
 			return valued_items[i].read(p, disk, value);
 	}
-	return config_fail(
-		p,
-		"'%s' is none of ro, ephemeral, format=, cache=, aio=, logical_block=, "
-		"lock=, backing=, iops=, bps=, burst=, bus=, controller=, target=, lun=; a "
-		"comma in a file name is written twice (,,)",
-		item);
+	return disk_item_unknown(p, item);
 }
 
 /* What makes no sense together. */
@@ -153,11 +176,28 @@ static int disk_judge(struct config_parse *p, const struct disk_config *disk)
 	return 0;
 }
 
+static int disk_items(struct config_parse *p, struct disk_config *disk, struct config_place *place,
+		      char *list)
+{
+	struct config_keys keys = { 0 };
+	char *item;
+	int err = 0;
+
+	while (!err && (item = config_item(&list))) {
+		int placed = config_place_item(p, place, item);
+
+		err = placed ? MIN(placed, 0) : disk_item(p, disk, item);
+		if (!err)
+			err = config_key_once(p, &keys, item);
+	}
+	return err;
+}
+
 static int add_disk(struct config_parse *p, struct disk_config disk)
 {
 	struct config *c = p->c;
 	struct config_place place = { .controller = -1, .target = -1, .lun = -1 };
-	char *list, *item;
+	char *list;
 	int err;
 
 	if (c->disk_count == CONFIG_DISKS_MAX)
@@ -171,14 +211,9 @@ static int add_disk(struct config_parse *p, struct disk_config disk)
 	disk.path = config_item(&list);
 	if (!*disk.path)
 		return config_fail(p, "the name of an image file is needed");
-	while ((item = config_item(&list))) {
-		int placed = config_place_item(p, &place, item);
-
-		err = placed ? MIN(placed, 0) : disk_item(p, &disk, item);
-		if (err)
-			return err;
-	}
-	err = disk_judge(p, &disk);
+	err = disk_items(p, &disk, &place, list);
+	if (!err)
+		err = disk_judge(p, &disk);
 	if (!err)
 		err = config_place_judge(p, &place);
 	if (!err && disk.dvd && place.ide)

@@ -150,10 +150,18 @@ static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
 static int net_items(struct config_parse *p, char *list)
 {
 	struct nic_config nic = { 0 };
+	struct config_keys keys = { 0 };
 	int err = net_kind(p, &nic, config_item(&list));
 
-	while (!err && list)
-		err = net_item(p, &nic, config_item(&list));
+	while (!err && list) {
+		char *item = config_item(&list);
+
+		/* hostfwd= adds up. */
+		if (!config_item_value(item, "hostfwd"))
+			err = config_key_once(p, &keys, item);
+		if (!err)
+			err = net_item(p, &nic, item);
+	}
 	if (!err)
 		p->c->nic[p->c->nic_count++] = nic;
 	return err;

@@ -36,6 +36,15 @@ char *config_item(char **list);
 /* What follows "name=" in item, or NULL. */
 char *config_item_value(char *item, const char *name);
 
+/* The keys of one option's items so far; zeroed: none. */
+struct config_keys {
+	const char *item[16];
+	unsigned count;
+};
+
+/* Notes item's key, what precedes its "=". 0, or as config_parse() where it was there before. */
+int config_key_once(struct config_parse *p, struct config_keys *keys, const char *item);
+
 /* ---- Options with a file of their own; each takes p->value. 0, or as config_parse() ----------- */
 
 /* config_disk.c: --disk FILE[,...], --dvd FILE[,...]. */

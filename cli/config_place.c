@@ -130,9 +130,11 @@ static int place_fail(struct config_parse *p, unsigned disk)
 	if (!place_full(place))
 		return config_fail(p, "there is no room left on that %s",
 				   place->ide ? "bus" : "controller");
-	return config_fail(p, "%scontroller %d, target %d, LUN %d is taken by %s",
-			   place->ide ? "IDE " : "", place->controller, place->target, place->lun,
-			   occupant(p->c, place));
+	return config_fail(
+		p,
+		"%scontroller %d, target %d, LUN %d is taken by %s; leave out %s to get a free one",
+		place->ide ? "IDE " : "", place->controller, place->target, place->lun,
+		occupant(p->c, place), place->ide ? "target=" : "lun=");
 }
 
 /* A LUN is one of the first target of the first controller, where no other is named. */

@@ -63,3 +63,15 @@ char *config_item_value(char *item, const char *name)
 
 	return !strncmp(item, name, len) && item[len] == '=' ? item + len + 1 : NULL;
 }
+
+int config_key_once(struct config_parse *p, struct config_keys *keys, const char *item)
+{
+	size_t len = strcspn(item, "=");
+
+	for (unsigned i = 0; i < keys->count; i++)
+		if (strcspn(keys->item[i], "=") == len && !memcmp(keys->item[i], item, len))
+			return config_fail(p, "%.*s is given twice", (int)len, item);
+	if (keys->count < ARRAY_SIZE(keys->item))
+		keys->item[keys->count++] = item;
+	return 0;
+}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,31 @@ static int write_text(const char *path, const char *text)
 	if (stream >= 0)
 		return write_own(stream, text);
 	return S_ISREG(st.st_mode) ? replace(path, text) : write_in_place(path, text);
+}
+
+static int folder_check(const char *path)
+{
+	char *copy = strdup(path);
+	int err = copy ? 0 : -ENOMEM;
+
+	if (copy && faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS))
+		err = -errno;
+	free(copy);
+	return err;
+}
+
+int result_check(const char *path)
+{
+	struct stat st;
+	bool there = !stat(path, &st);
+
+	if (there && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (there && own_stream(&st) >= 0)
+		return 0;
+	if (!there || S_ISREG(st.st_mode))
+		return folder_check(path);
+	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) ? -errno : 0;
 }
 
 int result_write(const char *path, const struct result *r)

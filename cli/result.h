@@ -39,6 +39,9 @@ struct result {
 /* "poweroff", "command" ... */
 const char *result_reason_name(enum outcome_reason reason);
 
+/* Whether result_write() to path looks possible, before there is anything to write. 0 or -errno. */
+int result_check(const char *path);
+
 /*
  * Writes r to path. An old file is replaced as a whole or not at all; what is no regular file (a
  * pipe), or is what our stdout or stderr goes to (/dev/stdout), is written to. 0 or -errno.

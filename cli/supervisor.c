@@ -263,8 +263,13 @@ int supervisor_run(const struct config *config)
 {
 	struct supervisor s = { .config = config };
 	char error[1024] = "";
-	int err, status;
+	int err = config->result ? result_check(config->result) : 0, status;
 
+	/* Better now than after hours of a guest. */
+	if (err) {
+		log_error("--result %s: %s", config->result, strerror(-err));
+		return 2;
+	}
 	/* A limit on the size of files is an error of who writes, here and in the machine's process. */
 	signal(SIGXFSZ, SIG_IGN);
 	s.outcome = mmap(NULL, sizeof(*s.outcome), PROT_READ | PROT_WRITE,

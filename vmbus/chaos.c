@@ -275,7 +275,8 @@ int chaos_replay(struct chaos *c, const char *file, char *error, size_t error_si
 
 	c->replaying = true;
 	if (!text) {
-		snprintf(error, error_size, "%s: %s", file, strerror(-err));
+		snprintf(error, error_size, "%s: %s", file,
+			 err == -EINVAL ? "it is no log of --chaos" : strerror(-err));
 		return err;
 	}
 	err = log_parse(c, file, text, error, error_size);

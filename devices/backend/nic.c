@@ -18,6 +18,11 @@ static int fd_open(struct nic **nic, const struct nic_config *config, char *erro
 			 "net fd=%d: not a tap or a datagram or seqpacket socket, which give one "
 			 "frame a read",
 			 config->fd);
+	else if (err == -EBADF)
+		snprintf(error, error_size,
+			 "net fd=%d: no such descriptor is open; it is inherited from what starts "
+			 "candela",
+			 config->fd);
 	else if (err)
 		snprintf(error, error_size, "net fd=%d: %s", config->fd, strerror(-err));
 	return err;

@@ -216,7 +216,20 @@ static void bad_paths(void **state)
 
 	snprintf(path, sizeof(path), "%s/none/r.json", s->folder);
 	assert_int_equal(result_write(path, &r), -ENOENT);
+	assert_int_equal(result_check(path), -ENOENT);
 	assert_int_equal(result_write(s->folder, &r), -EISDIR);
+	assert_int_equal(result_check(s->folder), -EISDIR);
+}
+
+/* Looking leaves nothing behind. */
+static void good_paths(void **state)
+{
+	struct scratch *s = *state;
+
+	assert_int_equal(result_check(s->path), 0);
+	assert_int_equal(access(s->path, F_OK), -1);
+	assert_int_equal(result_check("/dev/null"), 0);
+	assert_int_equal(result_check("relative.json"), 0);
 }
 
 int main(void)
@@ -230,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stdout_is_written_to, set_up, tear_down),
 		cmocka_unit_test(devices_are_written_to),
 		cmocka_unit_test_setup_teardown(bad_paths, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(good_paths, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

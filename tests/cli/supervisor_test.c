@@ -2,6 +2,7 @@
 /* The supervisor with machines that are told what to do: machine_run() below is theirs. */
 #include "cli/supervisor.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -61,6 +62,11 @@ void machine_run(const struct config *config, const struct machine_files *files,
 {
 	(void)config, (void)files;
 	scene->run(outcome, ++scene->starts);
+}
+
+int result_check(const char *path)
+{
+	return strcmp(path, "nowhere") ? 0 : -ENOENT;
 }
 
 int result_write(const char *path, const struct result *r)
@@ -179,9 +185,20 @@ static void what_a_machine_leaves_is_not_trusted(void **state)
 	assert_int_equal(told.channel_count, OUTCOME_CHANNELS_MAX);
 }
 
+static void a_result_that_cannot_be_written_starts_nothing(void **state)
+{
+	struct config config = { .console = CONSOLE_NONE, .result = "nowhere" };
+
+	(void)state;
+	*scene = (struct scene){ .run = scribble };
+	assert_int_equal(supervisor_run(&config), 2);
+	assert_int_equal(scene->starts, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_result_that_cannot_be_written_starts_nothing),
 		cmocka_unit_test(a_reboot_is_another_start),
 		cmocka_unit_test(a_signal_ends_a_guest_about_to_reboot),
 		cmocka_unit_test(one_that_opens_a_file_for_ever_can_be_stopped),

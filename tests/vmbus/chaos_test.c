@@ -231,6 +231,7 @@ static void files_that_cannot_be_read(void **state)
 	assert_int_equal(chaos_replay(&c, "/nowhere/log", error, sizeof(error)), -ENOENT);
 	assert_string_equal(error, "/nowhere/log: No such file or directory");
 	assert_int_equal(chaos_replay(&c, "/dev/null", error, sizeof(error)), -EINVAL);
+	assert_string_equal(error, "/dev/null: it is no log of --chaos");
 	write_log(zero, sizeof(zero) - 1);
 	assert_int_equal(chaos_replay(&c, file, error, sizeof(error)), -EINVAL);
 	assert_int_equal(chaos_log(&c, "/nowhere/log"), -ENOENT);

@@ -135,12 +135,14 @@ static int open_console(struct machine_files *f, const struct config *c, char *e
 static int open_disks(struct machine_files *f, const struct config *c, char *error, size_t size)
 {
 	for (unsigned i = 0; i < c->disk_count; i++) {
+		struct disk_config config = c->disk[i];
 		int err = 0;
 
+		config.loops = c->io_threads;
 		for (unsigned j = 0; !err && j < i; j++)
-			err = disk_tell_apart(&c->disk[i], &c->disk[j], error, size);
+			err = disk_tell_apart(&config, &c->disk[j], error, size);
 		if (!err)
-			err = disk_open(&f->disk[i], &c->disk[i], error, size);
+			err = disk_open(&f->disk[i], &config, error, size);
 		/* Whatever is wrong with an image is the user's to mend. */
 		if (err)
 			return err == -ENOMEM ? err : -EINVAL;

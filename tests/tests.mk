@@ -100,7 +100,7 @@ $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
 $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $(PARTITION)))
-$(foreach t,raw raw_open,\
+$(foreach t,raw raw_open flush,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/raw_bed.c tests/devices/disk_user.c $(DISKS),-luring)))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
 $(foreach t,nbd daemon corners,\

@@ -57,7 +57,7 @@ struct disk_op {
 		void (*done)(struct disk_op *op, int err);
 		u64 begun_ns;
 	} meter;
-	struct disk_op *limit_next;
+	struct disk_op *limit_next, *flush_next;
 	struct {
 		void *disk;
 		enum disk_op_kind kind;
@@ -142,6 +142,7 @@ struct disk_config {
 	u32 logical_block; /* 512, 4096; 0: the image's own */
 	u64 iops, bps; /* at most that many requests and bytes a second; 0: no limit */
 	u32 burst_ms; /* that much of them may be saved up; 0: DISK_BURST_MS */
+	unsigned loops; /* that will use it; 0: one */
 };
 
 #define DISK_BURST_MS 100u
@@ -164,8 +165,8 @@ static inline bool disk_is_uri(const char *path)
 
 /*
  * Whatever config names (disk_open.c): picks the back end, puts what config asks for on top of it.
- * config outlives the disk. 0 and *disk, or -errno with a sentence naming the image and the way out
- * in error. For the process that outlives every start of the guest.
+ * config.path outlives the disk. 0 and *disk, or -errno with a sentence naming the image and the way
+ * out in error. For the process that outlives every start of the guest.
  */
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size);
 
@@ -214,6 +215,12 @@ struct disk_raw_how {
 	bool threads; /* plain system calls instead of io_uring */
 };
 void disk_raw_set(struct disk *disk, struct disk_raw_how how);
+
+/*
+ * Opens the file once more for each of so many loops, as far as that goes: what the kernel could not
+ * write back it tells each open file once, so that no loop's flush takes the news from another's.
+ */
+void disk_raw_flush_apart(struct disk *disk, unsigned loops);
 
 /*
  * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a

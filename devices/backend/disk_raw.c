@@ -9,11 +9,20 @@
  * does, the request goes through buffers of its loop's ring, a piece at a time; so does one that it
  * refuses, for what it takes is not always known beforehand.
  *
- * Nothing here but a flag is written once the disk is in use, so any loop may submit.
+ * Flushes. What the kernel could not write back it tells each open file once, whoever asks by it: of
+ * two flushes under way the one that is told nothing might be acknowledged before the other's failure
+ * is known, over what it lost. So each loop flushes by an open file of its own, one flush at a time;
+ * those that come meanwhile wait, and share the next one. FUA writes go by the file that all other
+ * requests use. They take no news from a flush. Of several FUA writes under way at once, through the page
+ * cache, one may still be told of another's loss (disks past the page cache are told of each); all
+ * that follow fail.
+ *
+ * Nothing else here but a flag is written once the disk is in use, so any loop may submit.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +39,16 @@
 /* How often the kernel may ask for a request again. */
 #define RETRIES 16u
 
+/* A loop's; more loops than this share one file for their flushes. */
+#define FLUSHERS 16u
+
+struct flusher {
+	_Atomic(struct uring *) uring; /* the loop's; NULL: nobody's yet */
+	int fd; /* -1: the disk's */
+	struct disk_op *running; /* those that share it follow it as a list */
+	struct disk_op *waiting;
+};
+
 struct disk_raw {
 	struct disk disk;
 	int fd;
@@ -37,9 +56,11 @@ struct disk_raw {
 	struct disk_raw_how how;
 	_Atomic bool *lost; /* some of what was written, for good: for all starts of the guest */
 	void *zeroes; /* ZEROES bytes, all of them the host's one zero page */
+	struct flusher flusher[FLUSHERS];
 };
 
 static void raw_io_done(struct uring_op *io, int res);
+static void raw_ended(struct disk_op *op, int res);
 
 static struct disk_raw *raw_of(const struct disk_op *op)
 {
@@ -50,7 +71,8 @@ static void raw_submit_io(struct disk_op *op, struct uring_op io)
 {
 	const struct disk_raw *r = raw_of(op);
 
-	io.fd = r->fd;
+	if (io.kind != URING_FSYNC)
+		io.fd = r->fd;
 	io.file = r->file;
 	io.threads = r->how.threads;
 	io.done = raw_io_done;
@@ -66,11 +88,6 @@ static void raw_fallocate(struct disk_op *op, int mode)
 					     .mode = mode });
 }
 
-static void raw_sync(struct disk_op *op)
-{
-	raw_submit_io(op, (struct uring_op){ .kind = URING_FSYNC, .mode = IORING_FSYNC_DATASYNC });
-}
-
 static void raw_transfer(struct disk_op *op, const struct iovec *iov, unsigned count)
 {
 	bool write = op->kind == DISK_WRITE, sync = op->fua && !raw_of(op)->how.unsafe;
@@ -80,6 +97,60 @@ static void raw_transfer(struct disk_op *op, const struct iovec *iov, unsigned c
 					     .iov = iov,
 					     .iov_count = count,
 					     .mode = write && sync ? RWF_DSYNC : 0 });
+}
+
+/* ---- Flushes ---- */
+
+/* Whoever takes one for its loop is the only one to touch the rest. NULL: all are taken. */
+static struct flusher *flusher_of(struct disk_raw *r, struct uring *uring)
+{
+	for (unsigned i = 0; i < FLUSHERS; i++) {
+		struct flusher *f = &r->flusher[i];
+		struct uring *has = atomic_load_explicit(&f->uring, memory_order_relaxed);
+
+		if (has == uring || (!has && atomic_compare_exchange_strong_explicit(
+						     &f->uring, &has, uring, memory_order_relaxed,
+						     memory_order_relaxed)))
+			return f;
+	}
+	return NULL;
+}
+
+static void flush_submit(const struct flusher *f, struct disk_op *op)
+{
+	int fd = f && f->fd >= 0 ? f->fd : raw_of(op)->fd;
+
+	raw_submit_io(op, (struct uring_op){
+				  .kind = URING_FSYNC, .fd = fd, .mode = IORING_FSYNC_DATASYNC });
+}
+
+static void raw_sync(struct disk_op *op)
+{
+	struct flusher *f = flusher_of(raw_of(op), op->uring);
+
+	op->flush_next = NULL;
+	if (f && f->running) {
+		op->io = (struct uring_op){ .kind = URING_FSYNC };
+		op->flush_next = f->waiting;
+		f->waiting = op;
+		return;
+	}
+	if (f)
+		f->running = op;
+	flush_submit(f, op);
+}
+
+/* What was submitted before the next one begins is covered by it. */
+static void flush_next(struct disk_op *op)
+{
+	struct flusher *f = flusher_of(raw_of(op), op->uring);
+
+	if (!f || f->running != op)
+		return;
+	f->running = f->waiting;
+	f->waiting = NULL;
+	if (f->running)
+		flush_submit(f, f->running);
 }
 
 static void raw_write_zeroes(struct disk_op *op)
@@ -250,6 +321,19 @@ static void zeroes_done(struct disk_op *op, int res)
 		op->done(op, 0);
 }
 
+/* All that shared it, once what became of it is noted. */
+static void flush_ended(struct disk_op *op, int res)
+{
+	note_loss(op, res);
+	flush_next(op);
+	while (op) {
+		struct disk_op *next = op->flush_next;
+
+		raw_ended(op, note_loss(op, res));
+		op = next;
+	}
+}
+
 static void raw_io_done(struct uring_op *io, int res)
 {
 	struct disk_op *op = container_of(io, struct disk_op, io);
@@ -259,7 +343,14 @@ static void raw_io_done(struct uring_op *io, int res)
 		uring_submit(op->uring, io);
 		return;
 	}
-	res = note_loss(op, res);
+	if (io->kind == URING_FSYNC)
+		flush_ended(op, res);
+	else
+		raw_ended(op, note_loss(op, res));
+}
+
+static void raw_ended(struct disk_op *op, int res)
+{
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -327,6 +418,9 @@ static void raw_close(struct disk *disk)
 
 	munmap(r->zeroes, ZEROES);
 	munmap(r->lost, sizeof(*r->lost));
+	for (unsigned i = 0; i < FLUSHERS; i++)
+		if (r->flusher[i].fd >= 0)
+			close(r->flusher[i].fd);
 	close(r->fd);
 	free(r);
 }
@@ -369,6 +463,8 @@ int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 		return -ENOMEM;
 	}
 	r->fd = fd;
+	for (unsigned i = 0; i < FLUSHERS; i++)
+		r->flusher[i].fd = -1;
 	r->file = loop_now_ns();
 	r->disk = (struct disk){ .ops = &raw_ops,
 				 .size = size,
@@ -382,4 +478,14 @@ int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 void disk_raw_set(struct disk *disk, struct disk_raw_how how)
 {
 	container_of(disk, struct disk_raw, disk)->how = how;
+}
+
+void disk_raw_flush_apart(struct disk *disk, unsigned loops)
+{
+	struct disk_raw *r = container_of(disk, struct disk_raw, disk);
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
+	for (unsigned i = 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++)
+		r->flusher[i].fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 }

@@ -198,6 +198,8 @@ static int image_disk(const struct image *im, struct disk **disk)
 		     (struct disk_raw_how){ .align = im->align,
 					    .unsafe = im->config->cache == DISK_UNSAFE,
 					    .threads = im->config->aio == DISK_AIO_THREADS });
+	if (im->writable)
+		disk_raw_flush_apart(*disk, im->config->loops);
 	(*disk)->name = im->path;
 	(*disk)->physical_block = im->physical_block;
 	(*disk)->rotational = im->rotational;

@@ -14,9 +14,13 @@
  *
  * What is under way. The bus drains its own: what the guest asked for and was not looked at stays in
  * the inbox, what was begun is brought to its end. Requests to a device are the device's part: it
- * drains or carries them (freeze, save and restore in struct vmbus_device_ops). Ring cursors are
+ * drains or carries them (freeze, save and restore in struct vmbus_device_ops; storvsp drains, see
+ * devices/storvsp_save.c). Who waits too long for that gives it up (vmbus_thaw()). Ring cursors are
  * private to us and saved, packets and masks lie in the guest's RAM. Of one save the next host may
  * be restored any number of times.
+ *
+ * What a device has besides its channels (save_state, restore_state) is saved whether one is open or
+ * not, and taken in once all else was: a stream that is refused has changed nothing.
  *
  * Devices are found by type and instance. A device that was taken away but the guest has not let go
  * of needs no counterpart: the bus keeps its relid until then. One that is new is offered like one

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -401,6 +402,32 @@ static void given_up_a_silent_disk_harms_no_other(void **state)
 	assert_int_equal(p.status, NT_SUCCESS);
 }
 
+/* Those that wait for a limit are requests like others: they end at its rate. */
+static void a_limit_is_waited_for(void **state)
+{
+	const struct timespec ms = { .tv_nsec = (long)NSEC_PER_MSEC };
+	struct bed *b = *state;
+	struct vstor_packet p;
+	struct disk *disk;
+
+	assert_int_equal(
+		disk_limit_open(&disk, disk_mem_open(BED_DISK_SIZE, BED_BLOCK), 100, 0, 10), 0);
+	assert_int_equal(storvsp_attach(b->s, 9, disk), 0);
+	bed_command(b, &b->ch[1], 0, 9); /* that units changed */
+	for (u64 id = 0; id < 5; id++)
+		assert_int_equal(bed_read_write(b, &b->ch[1], id, SCSI_READ_10, 0, 9, 0), 0);
+	fg_pump(&b->g);
+	assert_false(fg_freeze(&b->g));
+	while (!b->g.frozen) {
+		nanosleep(&ms, NULL);
+		fg_pump(&b->g);
+	}
+	for (u64 id = 0; id < 5; id++) {
+		assert_true(bed_answer(b, &b->ch[1], &p) == id);
+		assert_int_equal(p.status, NT_SUCCESS);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -415,6 +442,7 @@ int main(void)
 		TEST(altered_it_is_refused_or_just_that),
 		TEST(what_is_wrong_behind_them_leaves_them_alone),
 		TEST(given_up_a_silent_disk_harms_no_other),
+		TEST(a_limit_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,8 +93,9 @@ static void pace_look(struct loop_timer *t)
 {
 	struct vmbus_channel *ch = container_of(t, struct vmbus_channel, pace.look);
 
-	loop_flush_later(ch->loop, &ch->flush);
 	channel_run(ch);
+	/* Behind the disk's flush, which may answer what has just been found. */
+	loop_flush_later(ch->loop, &ch->flush);
 }
 
 static void monitor_look(struct loop_timer *t)

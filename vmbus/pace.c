@@ -4,21 +4,32 @@
  * it was shown completions; each would wake the host, and each answer interrupt the guest in the
  * midst of writing the next, at several exits each. So where a burst is under way signals stay
  * masked, the ring is looked at by the clock, and answers wait until the guest has written what is
- * expected of it, or is quiet. Channel's I/O loop.
+ * expected of it, or is quiet. The disk has what was found meanwhile. Channel's I/O loop.
  *
- * What is expected: a packet for each one shown last. A guest that has one request at a time thus
- * never waits. That it could send more is found out by waiting once for as long as packets come: a
- * trial, the rarer the less came of it. Where what is expected fails to come too often, the channel
- * waits no more until a trial says otherwise.
+ * What is expected: a packet for each one shown that none has followed yet. A guest that has one
+ * request at a time thus never waits. That it could send more is found out by waiting once for as
+ * long as packets come: a trial, the rarer the less came of it.
+ *
+ * Whether to wait is a matter of trust: what comes as expected earns it, what fails to come costs
+ * it, and without any only trials wait. What failed to come is expected once more, so that a burst
+ * that something broke in two is one again; then it is forgotten: the guest has fewer requests now.
  */
 #include "vmbus/server.h"
 
 #define TRIAL_AFTER_MIN 16u /* times something was shown */
-#define TRIAL_AFTER_MAX 1024u
-#define MISSES_MAX 4u
+#define TRIAL_AFTER_TRUSTED 64u
+#define TRIAL_AFTER_MAX 512u
+#define TRUST_TRIAL 4u /* what a trial gives */
+#define TRUST_MAX 8u
+#define TRUST_MISS 2u /* what a burst costs that is too short */
+#define GAP_MIN_NS 500ull
 #define STEP_MIN_NS (10 * 1000ull)
-#define STEP_MAX_NS (100 * 1000ull) /* no packet for so long: the guest is quiet */
+#define QUIET_GAPS 8u /* nothing for the time of so many packets: the guest is quiet */
+#define QUIET_MIN_NS (50 * 1000ull)
+#define QUIET_MAX_NS (500 * 1000ull)
+#define QUIET_UNKNOWN_NS (100 * 1000ull)
 #define BURST_MAX_NS (2 * NSEC_PER_MSEC)
+#define STALE_NS (20 * NSEC_PER_MSEC) /* what was shown so long ago, no packet follows any more */
 
 static u64 packets_in(const struct vmbus_channel *ch)
 {
@@ -30,60 +41,118 @@ static u64 packets_out(const struct vmbus_channel *ch)
 	return atomic_load_explicit(&ch->count.packets_out, memory_order_relaxed);
 }
 
-static u64 clamp(u64 ns)
+static u64 quiet_ns(const struct channel_pace *p)
 {
-	return ns < STEP_MIN_NS ? STEP_MIN_NS : MIN(ns, STEP_MAX_NS);
+	if (!p->gap_ns)
+		return QUIET_UNKNOWN_NS;
+	return MIN(MAX(QUIET_GAPS * p->gap_ns, QUIET_MIN_NS), QUIET_MAX_NS);
 }
 
 static u64 wanted(const struct channel_pace *p)
 {
 	if (p->trial)
 		return UINT64_MAX;
-	return p->misses < MISSES_MAX ? p->expected : 0;
+	return p->trust ? p->expected : 0;
+}
+
+/* What the guest leaves alone for long, it has no use for. */
+static void forget_stale(struct channel_pace *p)
+{
+	if (p->expected > 1 && p->seen == p->in && loop_now_ns() - p->shown_ns > STALE_NS)
+		p->expected = 0;
+}
+
+/*
+ * How long until the next look: to the middle of what is missing, so that the disk has the first
+ * ones while the others are written.
+ */
+static u64 step_ns(const struct channel_pace *p, u64 missing, u64 left)
+{
+	u64 gaps = MAX(missing / 2, MIN(missing, 4u));
+
+	return MIN(p->trial || !p->gap_ns ? quiet_ns(p) : MAX(gaps * p->gap_ns, STEP_MIN_NS), left);
 }
 
 /* The time between two packets of a burst, smoothed. */
 static void gap_learn(struct channel_pace *p, u64 ns)
 {
-	p->gap_ns = p->gap_ns ? (3 * p->gap_ns + ns) / 4 : ns;
+	p->gap_ns = p->gap_ns ? MIN((p->gap_ns + ns) / 2, 2 * p->gap_ns) : ns;
 }
 
-static void burst_complete(struct channel_pace *p)
+static void trial_rarer(struct channel_pace *p)
 {
-	if (p->seen == p->in)
-		return; /* there was no need to wait */
-	p->seen = p->in;
-	p->misses = 0;
+	p->trial_after = MIN(2 * p->trial_after, p->trust ? TRIAL_AFTER_TRUSTED : TRIAL_AFTER_MAX);
+}
+
+static void trust_lower(struct channel_pace *p)
+{
+	if (!p->trust)
+		return;
+	p->trust -= MIN(p->trust, TRUST_MISS);
+	if (!p->trust)
+		trial_rarer(p);
+}
+
+static void trust_raise(struct channel_pace *p)
+{
+	if (!p->trust || p->trust == TRUST_MAX)
+		return;
+	if (++p->trust == TRUST_MAX)
+		p->trial_after = TRIAL_AFTER_MIN;
+}
+
+/* rest: what is expected once more. */
+static void burst_end(struct channel_pace *p, u64 in, u32 rest)
+{
+	p->expected = rest;
+	p->missed = rest;
+	p->in = p->seen = in;
+}
+
+/* All that was expected has come, and perhaps more. */
+static void burst_complete(struct channel_pace *p, u64 in)
+{
 	/* Nobody looked when the last one came: not longer ago than it seems. */
-	p->gap_ns -= p->gap_ns / 8;
+	if (p->seen != p->in)
+		p->gap_ns = MAX(p->gap_ns / 2, GAP_MIN_NS);
+	if (p->expected > 1)
+		trust_raise(p);
+	burst_end(p, in, 0);
+}
+
+static void trial_end(struct channel_pace *p, u64 arrived)
+{
+	if (arrived > p->expected)
+		p->trust = MAX(p->trust, TRUST_TRIAL);
+	else
+		trial_rarer(p);
+	p->trial = false;
 }
 
 /* Whatever comes later is no part of it. */
 static void burst_short(struct channel_pace *p, u64 in)
 {
-	if (!p->trial) {
-		p->misses++;
-	} else if (in - p->in > p->expected) {
-		p->misses = 0;
-		p->trial_after = TRIAL_AFTER_MIN;
-	} else {
-		p->trial_after = MIN(2 * p->trial_after, TRIAL_AFTER_MAX);
+	u64 arrived = in - p->in;
+
+	if (p->trial)
+		trial_end(p, arrived);
+	if (arrived >= p->expected) {
+		burst_end(p, in, 0);
+		return;
 	}
-	p->trial = false;
-	p->expected = 0;
-	p->in = p->seen = in;
+	trust_lower(p);
+	burst_end(p, in, p->missed || !p->trust ? 0 : p->expected - (u32)arrived);
 }
 
 /* Notes what has come by now. False: the guest has been quiet for long, or has had its time. */
 static bool burst_goes_on(struct channel_pace *p, u64 in, u64 now)
 {
-	if (p->seen == p->in) {
+	if (p->seen == p->in)
 		p->begun_ns = now;
-	} else if (in != p->seen) {
+	else if (in != p->seen)
 		gap_learn(p, (now - p->came_ns) / (in - p->seen));
-	} else if (now - p->came_ns >= (p->gap_ns ? clamp(4 * p->gap_ns) : STEP_MAX_NS)) {
+	else if (now - p->came_ns >= quiet_ns(p))
 		return false;
-	}
 	if (in != p->seen)
 		p->came_ns = now;
 	p->seen = in;
@@ -93,22 +162,23 @@ static bool burst_goes_on(struct channel_pace *p, u64 in, u64 now)
 bool pace_waits(struct vmbus_channel *ch)
 {
 	struct channel_pace *p = &ch->pace;
-	u64 in = packets_in(ch), want = wanted(p), arrived = in - p->in, now, step;
+	u64 in = packets_in(ch), arrived = in - p->in, now, step;
 
 	if (!ch->device->paced || ch->late || !arrived)
 		return false;
-	if (arrived >= want) {
-		burst_complete(p);
+	forget_stale(p);
+	if (arrived >= wanted(p)) {
+		burst_complete(p, in);
 		pace_end(ch);
 		return false;
 	}
 	now = loop_now_ns();
-	step = p->gap_ns ? clamp(p->gap_ns * MIN(want - arrived, 32u)) : STEP_MAX_NS;
 	if (!burst_goes_on(p, in, now)) {
 		burst_short(p, in);
 		pace_end(ch);
 		return false;
 	}
+	step = step_ns(p, wanted(p) - arrived, p->begun_ns + BURST_MAX_NS - now);
 	loop_timer_arm(ch->loop, &p->look, now + step);
 	return true;
 }
@@ -121,16 +191,16 @@ bool pace_holds(const struct vmbus_channel *ch)
 void pace_shown(struct vmbus_channel *ch)
 {
 	struct channel_pace *p = &ch->pace;
-	u64 out = packets_out(ch);
+	u64 out = packets_out(ch), shown = out - p->out;
 
-	if (!ch->device->paced || out == p->out)
+	if (!ch->device->paced || !shown)
 		return;
-	p->expected = (u32)MIN(out - p->out, (u64)UINT32_MAX);
-	p->in = p->seen = packets_in(ch);
 	p->out = out;
-	if (++p->shown < p->trial_after)
+	p->expected = (u32)MIN(p->expected + shown, (u64)UINT32_MAX);
+	p->shown_ns = loop_now_ns();
+	if (++p->shows < p->trial_after)
 		return;
-	p->shown = 0;
+	p->shows = 0;
 	p->trial = true;
 	p->trial_after = MAX(p->trial_after, TRIAL_AFTER_MIN);
 }

@@ -154,13 +154,16 @@ struct channel_request {
 /* pace.c: bursts of packets; the I/O loop's. */
 struct channel_pace {
 	struct loop_timer look; /* armed: a burst is under way, and what is sent waits */
-	u64 in, out; /* packets, when something was last shown to the guest */
+	u64 in; /* packets, when the last burst ended */
+	u64 out; /* ... when something was last shown to the guest, and the time */
+	u64 shown_ns;
 	u64 seen; /* packets in, by the last look */
 	u64 begun_ns, came_ns; /* the burst; its last packet */
 	u64 gap_ns; /* between two packets of one; 0: not known */
 	u32 expected; /* packets, in answer to those shown */
-	u32 misses; /* bursts that were shorter, one after the other */
-	u32 shown, trial_after; /* times; a trial follows */
+	u32 trust; /* 0: it is not waited for them */
+	bool missed; /* the last burst was shorter */
+	u32 shows, trial_after; /* times; a trial follows */
 	bool trial; /* waits for whatever comes */
 };
 

@@ -36,6 +36,7 @@ cut_skip() {
 
 # cut_run NAME TEST...: run, or say why not
 cut_run() {
+	selected "$1" || return 0
 	why=$(cut_skip)
 	if [ -z "$why" ]; then
 		run "$@"
@@ -111,39 +112,46 @@ cut_busy() {
 	done
 }
 
-# cut_load BACKEND CPUS SECONDS SPEC...: a guest with those disks is under load for that time, then killed
-cut_load() {
-	backend=$1 cpus=$2 seconds=$3
-	shift 3
-	n=0 options='' formats=''
-	cp "$build/tests/boot/cut_load" "$cut/program" && truncate -s 4M "$cut/program" || return
+# cut_begin BACKEND CPUS SPEC...: sets up the disks and starts, in the background, a guest with them and
+# what marks their logs; sets $pid and $marker
+cut_begin() {
+	backend=$1 cpus=$2 n=0 options='' formats='' names=''
+	shift 2
 	for spec; do
 		cut_up $n "${spec#*,}" || return
 		options="$options --disk /dev/mapper/$(cut_name $n),${spec#*,}"
 		formats="$formats ${spec%%,*}:$(((cut_megabytes + n * 2) * 2048))"
+		names="$names $(cut_name $n)"
 		n=$((n + 1))
 	done
-	: >"$cut/lines"
-	mkfifo "$cut/pipe"
-	# shellcheck disable=SC2046 # words
-	"$build/tests/boot/cut_log" mark "$cut/lines" $(for i in $(seq 0 $((n - 1))); do cut_name "$i"; done) \
-		<"$cut/pipe" &
+	cp "$build/tests/boot/cut_load" "$cut/program" && truncate -s 4M "$cut/program" &&
+		mkfifo "$cut/pipe" && : >"$cut/lines" || return
+	# shellcheck disable=SC2086 # words
+	"$build/tests/boot/cut_log" mark "$cut/lines" $names <"$cut/pipe" &
 	marker=$!
 	# shellcheck disable=SC2086 # words
-	"$candela" run -v --kernel "$vmlinuz" --initrd "$initrd" --console "file:$scratch/console" --timeout 120 \
+	"$candela" run -v --kernel "$vmlinuz" --initrd "$initrd" --console "file:$scratch/console" --timeout 150 \
 		--memory 512M --cpus "$cpus" --hyperv "$backend" --append 'root=LABEL=root rw' \
 		--disk "$disk,ephemeral" --disk "$cut/program,ro" $options -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/cut.sh")" cut "$seed" 3 8192 $formats \
 		>"$cut/pipe" 2>"$scratch/err" </dev/null &
 	pid=$!
+}
+
+# cut_load SECONDS BACKEND CPUS SPEC...: a guest with those disks is under load for that time, then killed
+cut_load() {
+	seconds=$1
+	shift
+	cut_begin "$@" || return
+	shift 2
 	cut_until 90 cut_formatted && cut_flush "$@" && sleep "$seconds" && cut_until 60 cut_busy
 	busy=$?
-	kill -9 $pid 2>/dev/null
-	wait $pid 2>/dev/null
+	kill -9 "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
 	status=$?
-	wait $marker || return
-	grep trouble "$cut/lines" && return 1
-	if [ $busy -ne 0 ] || [ $status -ne 137 ]; then
+	wait "$marker" || return
+	! grep trouble "$cut/lines" || return
+	if [ $busy -ne 0 ] || [ "$status" -ne 137 ]; then
 		echo "exit status $status, wanted 137"
 		grep FAIL -A 3 "$cut/lines"
 		return 1
@@ -191,11 +199,12 @@ cut_raw() {
 
 # cut_moment N SPEC MARK HOW: $cut/now is disk N as the power cut left it
 cut_moment() {
-	cut_raw "${2#*,}" && cut_recover "${2%%,*}" "$4" || return
+	fs=${2%%[/,]*}
+	cut_raw "${2#*,}" && cut_recover "$fs" "$4" || return
 	"$build/tests/boot/cut_check" "$cut/mnt" "$1" "$3" <"$cut/lines" >"$cut/checked"
 	lost=$?
 	tail -n 5 "$cut/checked"
-	umount "$cut/mnt" && [ $lost -eq 0 ] && cut_clean "${2%%,*}"
+	umount "$cut/mnt" && [ $lost -eq 0 ] && cut_clean "$fs"
 }
 
 # cut_moments N SPEC POINTS: all of them, for disk N; the moments that lost something or are not clean are
@@ -229,7 +238,8 @@ cut_judge() {
 	esac
 }
 
-# power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk
+# power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk; FS is
+# ext4, xfs, ext4/through or xfs/through, where the guest turns the write cache off
 power_cuts() {
 	seed=$5
 	echo "power_cuts $*"
@@ -245,7 +255,7 @@ power_cuts() {
 power_cuts_in() {
 	backend=$1 cpus=$2 seconds=$3 points=$4
 	shift 5
-	cut_load "$backend" "$cpus" "$seconds" "$@"
+	cut_load "$seconds" "$backend" "$cpus" "$@"
 	result=$?
 	# with no load, or part of it, there is nothing to look at; and the logs end here
 	cut_count=$cut_disks

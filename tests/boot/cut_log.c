@@ -164,6 +164,14 @@ static struct log log_open(const char *path)
 	return l;
 }
 
+static void log_close(struct log *l)
+{
+	free(l->entries);
+	free(l->data);
+	free(l->marks);
+	close(l->fd);
+}
+
 /* ---- Moments ---- */
 
 static void describe(const struct log *l)
@@ -248,6 +256,8 @@ static int plan(const char *path, uint64_t mark_wanted, uint64_t count, uint64_t
 			       (unsigned long long)l.marks[chosen[i]]);
 		last = chosen[i];
 	}
+	free(chosen);
+	log_close(&l);
 	return 0;
 }
 
@@ -288,6 +298,7 @@ static int apply(const char *path, const char *image, uint64_t from, uint64_t to
 	for (uint64_t i = from; i < to; i++)
 		if (l.entries[i].sectors)
 			carry_out(&l, fd, i, 0, l.entries[i].sectors * l.sector);
+	log_close(&l);
 	return 0;
 }
 
@@ -313,6 +324,7 @@ static int tear(const char *path, const char *image, uint64_t at, uint64_t rando
 
 	for (uint64_t i = at; i < l.count && !(l.entries[i].flags & (FLUSH | FUA | MARK)); i++)
 		tear_entry(&l, fd, i, percent, &random);
+	log_close(&l);
 	return 0;
 }
 

@@ -20,7 +20,7 @@ soak() {
 	for backend in kernel user; do
 		run "fio for long, 2 CPUs, $backend back end" fio_guest 6.12-cloud 2 $backend 64 "${ROUNDS:-10}"
 		run "fio for long, 4 CPUs, $backend back end" fio_guest 6.12-cloud 4 $backend 32 "${ROUNDS:-10}"
-		run "SCSI and DVD, 7.x-cloud, $backend back end" scsi_guest 7.x-cloud $backend
+		run "SCSI and DVD, 7.x-cloud, $backend back end" scsi_guest 7.x-cloud $backend host device target bus host
 	done
 	for backend in kernel user; do
 		run "kexec chain, 6.12-cloud, $backend back end" \
@@ -51,6 +51,8 @@ soak_cuts() {
 			ext4,format=qcow2,cache=none xfs,format=qcow2,cache=writeback
 		cut_run "power cuts $seed, threads, user back end" power_cuts user 2 15 25 "$seed" \
 			ext4,cache=none,aio=threads xfs,cache=none,aio=threads
+		cut_run "power cuts $seed, without a write cache, kernel back end" power_cuts kernel 2 15 25 "$seed" \
+			ext4/through,cache=none xfs/through,cache=writeback
 		cut_run "power cuts $seed, kernel back end, 4 CPUs" power_cuts kernel 4 15 25 "$seed" \
 			ext4,cache=none xfs,cache=none
 	done

@@ -2,10 +2,14 @@
 #include "devices/backend/console.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A descriptor poll() calls writable takes this much without blocking. */
@@ -14,12 +18,10 @@
 /* Pieces written in one go where the descriptor cannot be watched. */
 #define PIECES_PER_TURN 64
 
-/* ---- Output --------------------------------------------------------------------------------- */
+/* How long a client waits that there was no descriptor for. */
+#define ACCEPT_AGAIN_NS (100 * NSEC_PER_MSEC)
 
-static int out_fd(const struct console *c)
-{
-	return c->client_fd >= 0 ? c->client_fd : c->config.out_fd;
-}
+/* ---- Output --------------------------------------------------------------------------------- */
 
 static void consume(struct console *c, u32 n)
 {
@@ -47,12 +49,11 @@ static bool write_piece(struct console *c)
 {
 	const u8 *data;
 	u32 len = peek(c, &data);
-	int fd = out_fd(c);
 	ssize_t n;
 
 	if (!len)
 		return false;
-	n = fd < 0 ? (ssize_t)len : write(fd, data, len);
+	n = c->out.fd < 0 ? (ssize_t)len : write(c->out.fd, data, len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	/* Whoever closed the other end is not interested: the guest goes on without it. */
@@ -220,16 +221,49 @@ void console_room(struct console *c)
 
 /* ---- Set-up --------------------------------------------------------------------------------- */
 
+/*
+ * A terminal that is paused takes less than poll() promises, a pipe may have other writers: where it
+ * can be had, an open file of our own does not block, and leaves the user's as it is.
+ */
+static int open_output(int fd)
+{
+	char path[32];
+	struct stat st;
+	unsigned number;
+	int own = -1;
+	/* A pseudo-terminal's master, opened anew, would be another's. */
+	bool terminal = isatty(fd) && ioctl(fd, TIOCGPTN, &number);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (terminal || (!fstat(fd, &st) && S_ISFIFO(st.st_mode)))
+		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return own >= 0 ? own : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* fd is the console's own: one epoll set takes a descriptor once. -1: errno says why not. */
 static int watch_output(struct console *c, int fd)
 {
-	/* out has a descriptor of its own: one epoll set takes a descriptor once. */
-	c->out.fd = dup(fd);
-	if (c->out.fd < 0)
+	c->out.fd = fd;
+	if (fd < 0)
 		return -errno;
 	c->out_pollable = !loop_add(c->loop, &c->out, 0);
 	if (c->out_pollable)
 		loop_del(c->loop, &c->out);
 	return 0;
+}
+
+/* Who waits for a descriptor is ready all the time: not to be looked at for a while. */
+static void listen_pause(struct console *c)
+{
+	loop_mod(c->loop, &c->listen, 0);
+	loop_timer_arm(c->loop, &c->listen_again, loop_now_ns() + ACCEPT_AGAIN_NS);
+}
+
+static void listen_again(struct loop_timer *t)
+{
+	struct console *c = container_of(t, struct console, listen_again);
+
+	loop_mod(c->loop, &c->listen, EPOLLIN);
 }
 
 static void listen_ready(struct loop_fd *f, u32 events)
@@ -238,15 +272,16 @@ static void listen_ready(struct loop_fd *f, u32 events)
 	int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0 || watch_output(c, dup(fd))) {
+		if (fd >= 0)
+			close(fd);
+		listen_pause(c);
 		return;
+	}
 	loop_mod(c->loop, &c->listen, 0); /* one client at a time */
 	c->client_fd = fd;
 	c->in.fd = fd;
 	watch_in(c, true);
-	if (c->out.fd >= 0)
-		close(c->out.fd);
-	watch_output(c, fd);
 	loop_post(c->loop, &c->work);
 }
 
@@ -259,6 +294,7 @@ int console_init(struct console *c, struct loop *loop, const struct console_conf
 			       .in = { .fd = config->in_fd, .ready = in_ready },
 			       .out = { .fd = -1, .ready = out_ready },
 			       .listen = { .fd = config->listen_fd, .ready = listen_ready },
+			       .listen_again = { .fire = listen_again },
 			       .client_fd = -1,
 			       .work = { .run = work_run },
 			       .room = { .run = room_run } };
@@ -268,7 +304,7 @@ int console_init(struct console *c, struct loop *loop, const struct console_conf
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->space, NULL);
 	if (config->out_fd >= 0)
-		err = watch_output(c, config->out_fd);
+		err = watch_output(c, open_output(config->out_fd));
 	if (!err && c->listen.fd >= 0)
 		err = loop_add(loop, &c->listen, EPOLLIN);
 	/* A regular file or /dev/null cannot be watched: such input counts as ended. */
@@ -285,12 +321,18 @@ void console_fini(struct console *c, int timeout_ms)
 	if (!c->queue)
 		return;
 	while (peek(c, &data)) {
-		struct pollfd p = { .fd = out_fd(c), .events = POLLOUT };
+		struct pollfd p = { .fd = c->out.fd, .events = POLLOUT };
 
 		if (p.fd >= 0 && poll(&p, 1, timeout_ms) <= 0)
 			break;
-		write_piece(c);
+		if (write_piece(c))
+			continue;
+		/* Ready, it took nothing: a terminal with room for less than a character. */
+		if (timeout_ms-- <= 0)
+			break;
+		poll(NULL, 0, 1);
 	}
+	loop_timer_disarm(c->loop, &c->listen_again);
 	if (c->out.fd >= 0)
 		close(c->out.fd);
 	if (c->client_fd >= 0)

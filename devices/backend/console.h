@@ -18,7 +18,7 @@
 struct console_config {
 	int in_fd; /* -1: no input */
 	int out_fd; /* -1: output is dropped */
-	int listen_fd; /* -1, or a listening Unix socket: one client at a time replaces both */
+	int listen_fd; /* -1; or a listening Unix socket for one client at a time, both are -1 then */
 	/*
 	 * Input for the guest is offered here, bytes taken are returned; called on the main loop.
 	 * Call console_room() once more can be taken.
@@ -35,6 +35,7 @@ struct console {
 	struct loop_fd in, out, listen;
 	bool out_pollable; /* a regular file is always ready and cannot be watched */
 	bool out_waiting;
+	struct loop_timer listen_again; /* after a client that there was no descriptor for */
 	int client_fd;
 	struct loop_work work, room;
 	/* Output: the vCPU threads' ring buffer. */
@@ -49,7 +50,10 @@ struct console {
 	bool in_waiting;
 };
 
-/* Starts serving on loop (the main loop). Descriptors stay the caller's. 0 or -errno. */
+/*
+ * Starts serving on loop (the main loop). Descriptors stay the caller's, and blocking where they are:
+ * a terminal or pipe is opened anew for output. Before the sandbox. 0 or -errno.
+ */
 int console_init(struct console *c, struct loop *loop, const struct console_config *config);
 
 /* Queues output; waits while the queue is full, unless console_close() was called. Any thread. */

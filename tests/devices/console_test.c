@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -207,7 +209,7 @@ static void flood_leaves_the_loop_to_others(void **state)
 	(void)state;
 	assert_int_equal(loop_init(&f.loop), 0);
 	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
-	flood = (struct flood){ .console = &f.console, .fd = config.out_fd };
+	flood = (struct flood){ .console = &f.console, .fd = f.console.out.fd };
 	console_write(&f.console, "once", 4);
 	loop_turn(&f.loop, 0);
 	assert_in_range(flood.pieces, 1, FLOOD_MAX / 10);
@@ -221,25 +223,55 @@ static void flood_leaves_the_loop_to_others(void **state)
 	close(config.out_fd);
 }
 
-static void unix_client(void **state)
-{
-	struct fixture f = { .room = sizeof(f.got) };
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct console_config config = { .in_fd = -1, .out_fd = -1, .input = take, .ctx = &f };
-	char got[8] = "";
+/* ---- A console that is listened for --------------------------------------------------------- */
 
-	(void)state;
+static struct sockaddr_un own_address(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
 	addr.sun_path[1] = 'c'; /* an abstract name of our own */
 	snprintf(addr.sun_path + 2, 32, "console-test-%d", getpid());
+	return addr;
+}
+
+static void listen_begin(struct fixture *f)
+{
+	struct console_config config = { .in_fd = -1, .out_fd = -1, .input = take, .ctx = f };
+	struct sockaddr_un addr = own_address();
+
 	config.listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(config.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(config.listen_fd, 1), 0);
-	assert_int_equal(loop_init(&f.loop), 0);
-	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
-	for (int round = 0; round < 2; round++) {
-		int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(loop_init(&f->loop), 0);
+	assert_int_equal(console_init(&f->console, &f->loop, &config), 0);
+}
 
-		assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+static void listen_end(struct fixture *f)
+{
+	console_fini(&f->console, 0);
+	loop_fini(&f->loop);
+	close(f->console.config.listen_fd);
+}
+
+static int client_connect(void)
+{
+	struct sockaddr_un addr = own_address();
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return client;
+}
+
+static void unix_client(void **state)
+{
+	struct fixture f = { .room = sizeof(f.got) };
+	char got[8] = "";
+
+	(void)state;
+	listen_begin(&f);
+	for (int round = 0; round < 2; round++) {
+		int client = client_connect();
+
 		turns(&f);
 		console_write(&f.console, "out", 3);
 		turns(&f);
@@ -259,9 +291,130 @@ static void unix_client(void **state)
 	console_write(&f.console, "nobody", 6);
 	turns(&f);
 	assert_int_equal(f.console.used, 0);
+	listen_end(&f);
+}
+
+/* Leaves no more than `left` descriptors to this process. What it was before. */
+static struct rlimit limit_descriptors(int left)
+{
+	struct rlimit old, few;
+	int next = dup(STDIN_FILENO);
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	few.rlim_cur = (rlim_t)(next + left);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	return old;
+}
+
+/* One for the client, and one more for output: with both missing, or one. */
+static void a_client_without_descriptors_waits(void **state)
+{
+	char got[8] = "";
+
+	(void)state;
+	for (int left = 0; left < 2; left++) {
+		struct fixture f = { .room = sizeof(f.got) };
+		struct rlimit old;
+		u64 begin;
+		int client;
+
+		listen_begin(&f);
+		client = client_connect();
+		old = limit_descriptors(left);
+		loop_turn(&f.loop, 0);
+		/* Nothing is ready now, and the loop sleeps until it is to try again. */
+		begin = loop_now_ns();
+		loop_turn(&f.loop, 20);
+		assert_true(loop_now_ns() - begin >= 15 * NSEC_PER_MSEC);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (!left) {
+			/* Without the descriptor it was not accepted; else it is let go of. */
+			for (int i = 0; i < 100 && f.console.client_fd < 0; i++)
+				loop_turn(&f.loop, 20);
+			console_write(&f.console, "late", 4);
+			turns(&f);
+			assert_int_equal(read(client, got, sizeof(got)), 4);
+		} else {
+			assert_int_equal(read(client, got, sizeof(got)), 0);
+		}
+		close(client);
+		listen_end(&f);
+	}
+}
+
+/* ---- A terminal ----------------------------------------------------------------------------- */
+
+/* Paused, it takes nothing more in the midst of it, and the loop goes on; then nothing is lost. */
+static void a_paused_terminal_does_not_hold_the_loop(void **state)
+{
+	struct console_config config = { .in_fd = -1, .listen_fd = -1 };
+	struct fixture f = { 0 };
+	struct writer w = { &f.console, 4 * CONSOLE_QUEUE_BYTES };
+	u32 next = 0, at = 0, word[1024];
+	struct termios raw;
+	pthread_t thread;
+	int screen;
+
+	(void)state;
+	assert_int_equal(openpty(&screen, &config.out_fd, NULL, NULL, NULL), 0);
+	tcgetattr(config.out_fd, &raw);
+	cfmakeraw(&raw);
+	tcsetattr(config.out_fd, TCSANOW, &raw);
+	assert_int_equal(loop_init(&f.loop), 0);
+	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
+	assert_int_equal(fcntl(screen, F_SETFL, O_NONBLOCK), 0);
+	alarm(20);
+	assert_int_equal(pthread_create(&thread, NULL, write_much, &w), 0);
+	for (int i = 0; i < 100; i++)
+		loop_turn(&f.loop, 2);
+	pthread_mutex_lock(&f.console.lock);
+	assert_true(f.console.used > 0);
+	pthread_mutex_unlock(&f.console.lock);
+	assert_int_equal(fcntl(config.out_fd, F_GETFL) & O_NONBLOCK, 0);
+	while (next < w.bytes) {
+		ssize_t n = read(screen, (char *)word + at, sizeof(word) - at);
+
+		loop_turn(&f.loop, n > 0 ? 0 : 10);
+		if (n < 0 && errno == EAGAIN)
+			continue;
+		assert_true(n > 0);
+		at += (u32)n;
+		for (u32 i = 0; i < at / 4; i++, next += 4)
+			assert_int_equal(word[i], next);
+		memmove(word, (char *)word + at / 4 * 4, at % 4);
+		at %= 4;
+	}
+	pthread_join(thread, NULL);
+	alarm(0);
 	console_fini(&f.console, 0);
 	loop_fini(&f.loop);
-	close(config.listen_fd);
+	close(config.out_fd);
+	close(screen);
+}
+
+/* What is written to a master arrives at its own slave. */
+static void a_master_is_kept(void **state)
+{
+	struct console_config config = { .in_fd = -1, .listen_fd = -1 };
+	struct fixture f = { 0 };
+	char got[8] = "";
+	int slave;
+
+	(void)state;
+	assert_int_equal(openpty(&config.out_fd, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(loop_init(&f.loop), 0);
+	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
+	alarm(20);
+	console_write(&f.console, "key\n", 4);
+	turns(&f);
+	assert_int_equal(read(slave, got, sizeof(got)), 4);
+	alarm(0);
+	console_fini(&f.console, 0);
+	loop_fini(&f.loop);
+	close(config.out_fd);
+	close(slave);
 }
 
 int main(void)
@@ -276,6 +429,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(close_frees_a_waiting_writer, setup, teardown),
 		cmocka_unit_test(flood_leaves_the_loop_to_others),
 		cmocka_unit_test(unix_client),
+		cmocka_unit_test(a_client_without_descriptors_waits),
+		cmocka_unit_test(a_paused_terminal_does_not_hold_the_loop),
+		cmocka_unit_test(a_master_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("devices/console", tests, NULL, NULL);

@@ -218,9 +218,10 @@ void disk_raw_set(struct disk *disk, struct disk_raw_how how);
 
 /*
  * Opens the file once more for each of so many loops, as far as that goes: what the kernel could not
- * write back it tells each open file once, so that no loop's flush takes the news from another's.
+ * write back it tells each open file once, so that no loop's flush takes the news from another's. fd:
+ * one that was opened already, and is the disk's from now on; -1: none.
  */
-void disk_raw_flush_apart(struct disk *disk, unsigned loops);
+void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd);
 
 /*
  * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a

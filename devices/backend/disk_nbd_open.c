@@ -99,6 +99,8 @@ static int take_blocks(struct disk_nbd *n, const struct failure *f)
 	if (least > block)
 		return nbd_fail(n, f, -EINVAL, "its server takes blocks of %lld bytes only%s",
 				(long long)least, least == 4096 ? ": logical_block=4096" : "");
+	if (n->disk.logical_block && n->disk.logical_block != block)
+		return nbd_fail(n, f, -EINVAL, "its blocks have changed since the first start");
 	n->disk.logical_block = block;
 	n->disk.physical_block = best > block && best <= (s64)MiB(1) && !(best & (best - 1))
 					 ? (u32)best

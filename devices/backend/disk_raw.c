@@ -480,12 +480,13 @@ void disk_raw_set(struct disk *disk, struct disk_raw_how how)
 	container_of(disk, struct disk_raw, disk)->how = how;
 }
 
-void disk_raw_flush_apart(struct disk *disk, unsigned loops)
+void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd)
 {
 	struct disk_raw *r = container_of(disk, struct disk_raw, disk);
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
-	for (unsigned i = 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++)
+	r->flusher[0].fd = fd;
+	for (unsigned i = fd >= 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++)
 		r->flusher[i].fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "devices/backend/disk.h"
@@ -20,6 +21,8 @@
 struct image {
 	const char *path;
 	int fd;
+	int claim_fd; /* -1: nothing is claimed */
+	bool device;
 	const struct disk_config *config;
 	bool writable; /* by us */
 	u64 size;
@@ -62,6 +65,7 @@ static int image_open(struct image *im)
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return image_fail(im, -EINVAL, "is neither a file nor a block device");
+	im->device = S_ISBLK(st.st_mode);
 	im->fd = open(im->path, flags);
 	if (im->fd >= 0)
 		return 0;
@@ -188,6 +192,27 @@ static void image_id(const struct image *im, char id[static 32])
 	snprintf(id, 32, "candela-%016llx", (unsigned long long)hash);
 }
 
+/*
+ * A block device that is written is ours alone: not mounted, no part of another one. The kernel may
+ * hold what a process that has ended had open, for a second where io_uring knew it.
+ */
+static int image_claim(struct image *im)
+{
+	const struct timespec pause = { .tv_nsec = 50 * (long)NSEC_PER_MSEC };
+
+	if (!im->device || !im->writable || im->config->unlocked)
+		return 0;
+	for (unsigned tries = 40; tries; tries--) {
+		im->claim_fd = open(im->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
+		if (im->claim_fd >= 0 || errno != EBUSY)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return image_fail(im, -EBUSY,
+			  "is in use by this host itself (mounted, or part of another device); "
+			  "lock=off heeds that not");
+}
+
 static int image_disk(const struct image *im, struct disk **disk)
 {
 	int err = disk_raw_adopt(disk, im->fd, im->size, im->logical_block);
@@ -199,7 +224,7 @@ static int image_disk(const struct image *im, struct disk **disk)
 					    .unsafe = im->config->cache == DISK_UNSAFE,
 					    .threads = im->config->aio == DISK_AIO_THREADS });
 	if (im->writable)
-		disk_raw_flush_apart(*disk, im->config->loops);
+		disk_raw_flush_apart(*disk, im->config->loops, im->claim_fd);
 	(*disk)->name = im->path;
 	(*disk)->physical_block = im->physical_block;
 	(*disk)->rotational = im->rotational;
@@ -214,6 +239,7 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 {
 	struct image im = { .path = config->path,
 			    .fd = -1,
+			    .claim_fd = -1,
 			    .config = config,
 			    .writable = !config->read_only && !config->ephemeral,
 			    .error = error,
@@ -225,7 +251,11 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 	if (!err)
 		err = disk_lock(im.fd, config, error, error_size);
 	if (!err)
+		err = image_claim(&im);
+	if (!err)
 		err = image_disk(&im, disk);
+	if (err && im.claim_fd >= 0)
+		close(im.claim_fd);
 	if (err && im.fd >= 0)
 		close(im.fd);
 	return err;

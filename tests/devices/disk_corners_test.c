@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "devices/backend/disk.h"
+#include "devices/backend/disk_nbd.h"
 #include "tests/devices/disk_user.h"
 #include "tests/devices/nbd_server.h"
 
@@ -96,7 +96,8 @@ static int teardown(void **state)
 
 	disk_user_fini(&r->user);
 	unlink(r->path);
-	unlink(r->other);
+	if (!strncmp(r->other, r->path, strlen(r->path)))
+		unlink(r->other);
 	return 0;
 }
 
@@ -194,6 +195,61 @@ static void and_so_is_an_export(void **state)
 	assert_int_equal(apart(r, a, b), 0);
 }
 
+/* ---- A device that the host itself uses ---- */
+
+/* A loop device of r->path in r->other; false: there are none here. */
+static bool device_make(struct rig *r)
+{
+	char command[256];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "losetup -f --show %s 2>/dev/null", r->path);
+	f = popen(command, "r");
+	if (!f || !fgets(r->other, sizeof(r->other), f))
+		r->other[0] = '\0';
+	if (f)
+		pclose(f);
+	r->other[strcspn(r->other, "\n")] = '\0';
+	return r->other[0];
+}
+
+static int device_open(struct rig *r, struct disk **disk, struct disk_config config)
+{
+	config.path = r->other;
+	return disk_raw_open(disk, &config, r->error, sizeof(r->error));
+}
+
+static void a_device_is_not_shared_with_the_host(void **state)
+{
+	struct rig *r = *state;
+	char command[128];
+	struct disk *disk;
+	int holder;
+
+	if (!device_make(r))
+		skip();
+	/* As a mount has it. */
+	holder = open(r->other, O_RDONLY | O_EXCL | O_CLOEXEC);
+	assert_true(holder >= 0);
+	assert_int_equal(device_open(r, &disk, (struct disk_config){ 0 }), -EBUSY);
+	assert_non_null(strstr(r->error, "by this host itself"));
+	assert_int_equal(device_open(r, &disk, (struct disk_config){ .read_only = true }), 0);
+	disk->ops->close(disk);
+	assert_int_equal(device_open(r, &disk, (struct disk_config){ .unlocked = true }), 0);
+	disk->ops->close(disk);
+	close(holder);
+	assert_int_equal(device_open(r, &disk, (struct disk_config){ 0 }), 0);
+	assert_int_equal(open(r->other, O_RDONLY | O_EXCL | O_CLOEXEC), -1);
+	assert_int_equal(errno, EBUSY);
+	disk->ops->close(disk);
+	holder = open(r->other, O_RDONLY | O_EXCL | O_CLOEXEC);
+	assert_true(holder >= 0);
+	close(holder);
+	snprintf(command, sizeof(command), "losetup -d %s", r->other);
+	assert_int_equal(system(command), 0);
+	r->other[0] = '\0';
+}
+
 /* ---- Limits ---- */
 
 static u64 waited(struct rig *r, enum disk_op_kind kind)
@@ -280,6 +336,27 @@ static void nor_is_what_was_under_way_beside_it(void **state)
 	nbd_server_remove(&s);
 }
 
+/* What stands on the disk would go on with blocks that it no longer takes. */
+static void a_server_whose_blocks_change_is_another(void **state)
+{
+	struct rig *r = *state;
+	struct nbd_config config = { .name = "it" };
+	struct nbd_server s;
+	struct disk *disk;
+
+	nbd_server_start(&s, SIZE, (struct nbd_server_how){ .flags = NBD_ALL });
+	config.uri = s.uri;
+	assert_int_equal(disk_nbd_open(&disk, &config, r->error, sizeof(r->error)), 0);
+	disk_let_go(disk);
+	container_of(disk, struct disk_nbd, disk)->config.logical_block = 4096;
+	assert_int_equal(disk_connect(disk, r->error, sizeof(r->error)), -EINVAL);
+	assert_non_null(strstr(r->error, "blocks have changed"));
+	container_of(disk, struct disk_nbd, disk)->config.logical_block = 512;
+	assert_int_equal(disk_connect(disk, r->error, sizeof(r->error)), 0);
+	disk->ops->close(disk);
+	nbd_server_remove(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -289,9 +366,11 @@ int main(void)
 		TEST(what_it_refuses_goes_through_a_buffer),
 		TEST(an_image_is_known_by_all_its_names),
 		TEST(and_so_is_an_export),
+		TEST(a_device_is_not_shared_with_the_host),
 		TEST(zeroes_count_as_bytes),
 		TEST(a_flush_that_failed_is_never_made_good),
 		TEST(nor_is_what_was_under_way_beside_it),
+		TEST(a_server_whose_blocks_change_is_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,9 +57,9 @@ static void print_text(const struct doctor_report *r, const struct doctor_host *
 	for (unsigned i = 0; i < r->count; i++) {
 		const struct doctor_item *item = &r->item[i];
 
-		printf("%-9s %-14s %s\n", state_name(item->state), item->name, item->text);
+		printf("%-9s %-20s %s\n", state_name(item->state), item->name, item->text);
 		if (item->advice[0])
-			printf("%-24s -> %s\n", "", item->advice);
+			printf("%-30s -> %s\n", "", item->advice);
 	}
 	print_features(h);
 	if (r->ok)

@@ -26,6 +26,9 @@ struct doctor_host {
 	struct hyperv_feature feature[HYPERV_FEATURES_MAX];
 	unsigned feature_count;
 	int uring_error; /* errno of making a ring */
+	bool uring_usable; /* it can do what ours do */
+	bool storage_daemon; /* a qemu-storage-daemon is in PATH */
+	u64 files; /* descriptors that a process may have, as far as its user may raise it */
 	char thp[16]; /* "always", "madvise", "never"; "": not known to this kernel */
 	int seccomp_error; /* errno of asking for the filter actions */
 	int tun_error; /* errno of opening /dev/net/tun */

@@ -9,6 +9,8 @@
 
 #define KVM_API 12
 #define MEMORY_WANTED GiB(1)
+/* Two for each of 64 CPUs, five for each of 64 disks, one for each of 12 devices' 64 channels. */
+#define FILES_WANTED 2000u
 #define LAB "run guests in the lab, an emulated machine with KVM: images/lab/lab COMMAND"
 
 static struct doctor_item *__attribute__((format(printf, 4, 5)))
@@ -167,18 +169,47 @@ static void judge_uring(struct doctor_report *r, const struct doctor_host *h)
 {
 	struct doctor_item *item;
 
-	if (!h->uring_error) {
+	if (!h->uring_error && h->uring_usable) {
 		add(r, "io_uring", DOCTOR_OK, "io_uring is allowed");
 		return;
 	}
 	item = add(r, "io_uring", DOCTOR_DEGRADED,
-		   "io_uring: %s; disks use plain system calls and are slower",
-		   strerror(h->uring_error));
+		   "io_uring: %s; disks are served by threads instead and are slower",
+		   h->uring_error ? strerror(h->uring_error) : "it lacks what disks need");
 	if (h->uring_error == EPERM || h->uring_error == EACCES)
 		advise(item, "allow it: sudo sysctl kernel.io_uring_disabled=0; in a container, "
 			     "by its seccomp profile");
-	else
+	else if (h->uring_error)
 		advise(item, "use a Linux kernel of your distribution");
+	else
+		advise(item, "use a newer Linux kernel (5.19 has it)");
+}
+
+static void judge_storage_daemon(struct doctor_report *r, const struct doctor_host *h)
+{
+	if (h->storage_daemon)
+		add(r, "qemu-storage-daemon", DOCTOR_OK,
+		    "qemu-storage-daemon is there, for qcow2, VHDX, VHD and VMDK images");
+	else
+		advise(add(r, "qemu-storage-daemon", DOCTOR_DEGRADED,
+			   "no qemu-storage-daemon; no qcow2, VHDX, VHD and VMDK images"),
+		       "sudo apt install qemu-system-common, or make images raw: qemu-img convert "
+		       "-O raw");
+}
+
+static void judge_files(struct doctor_report *r, const struct doctor_host *h)
+{
+	unsigned long long files = h->files;
+
+	if (h->files >= FILES_WANTED)
+		add(r, "open-files", DOCTOR_OK, "a process may have %llu open files", files);
+	else
+		advise(add(r, "open-files", DOCTOR_DEGRADED,
+			   "a process may have only %llu open files; a guest with many CPUs, disks "
+			   "and channels needs up to %u",
+			   files, FILES_WANTED),
+		       "raise the hard limit: LimitNOFILE= of a service, nofile in "
+		       "/etc/security/limits.conf");
 }
 
 static bool judge_seccomp(struct doctor_report *r, const struct doctor_host *h)
@@ -215,6 +246,8 @@ void doctor_judge(struct doctor_report *r, const struct doctor_host *h)
 	judge_memory(r, h);
 	judge_huge_pages(r, h);
 	judge_uring(r, h);
+	judge_storage_daemon(r, h);
+	judge_files(r, h);
 	seccomp = judge_seccomp(r, h);
 	judge_tap(r, h);
 	r->ok = kvm && hardware && backend && seccomp;

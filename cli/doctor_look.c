@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
@@ -11,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/uring.h"
 #include "cli/doctor.h"
 
 /* errno of opening path for reading and writing, and the descriptor or -1. */
@@ -65,6 +68,32 @@ static void look_at_uring(struct doctor_host *h)
 	h->uring_error = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close((int)fd);
+	h->uring_usable = uring_possible();
+}
+
+/* As execvp() looks for it. */
+static bool in_path(const char *program)
+{
+	const char *path = getenv("PATH") ?: "/bin:/usr/bin";
+	char file[PATH_MAX];
+	struct stat st;
+
+	for (size_t len; *path; path += len + !!path[len]) {
+		len = strcspn(path, ":");
+		if (snprintf(file, sizeof(file), "%.*s/%s", (int)len, path, program) <
+			    (int)sizeof(file) &&
+		    !access(file, X_OK) && !stat(file, &st) && S_ISREG(st.st_mode))
+			return true;
+	}
+	return false;
+}
+
+static void look_at_files(struct doctor_host *h)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit))
+		h->files = limit.rlim_max;
 }
 
 /* The word in brackets, such as madvise of "always [madvise] never". */
@@ -104,6 +133,8 @@ void doctor_look(struct doctor_host *h)
 	doctor_cpu(&h->vmx, &h->svm);
 	look_at_kvm(h);
 	look_at_uring(h);
+	h->storage_daemon = in_path("qemu-storage-daemon");
+	look_at_files(h);
 	look_at_huge_pages(h);
 	look_at_seccomp(h);
 	look_at_memory(h);

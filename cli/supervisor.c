@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@
 #include "cli/terminal.h"
 #include "machine.h"
 #include "vmbus/trace.h"
+
+/* Open files, where the hard limit has so many. */
+#define DESCRIPTORS 65536u
 
 /* How long a machine told to stop may take for its last writes. */
 #define GRACE_NS (5 * NSEC_PER_SEC)
@@ -259,6 +263,17 @@ static int open_trace(const struct config *config, char *error, size_t size)
 	return 0;
 }
 
+/* The usual soft limit, 1024, is there for programs with select(); a large guest needs more. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = MAX(limit.rlim_cur, MIN(limit.rlim_max, DESCRIPTORS));
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int supervisor_run(const struct config *config)
 {
 	struct supervisor s = { .config = config };
@@ -272,6 +287,7 @@ int supervisor_run(const struct config *config)
 	}
 	/* A limit on the size of files is an error of who writes, here and in the machine's process. */
 	signal(SIGXFSZ, SIG_IGN);
+	allow_descriptors();
 	s.outcome = mmap(NULL, sizeof(*s.outcome), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s.outcome == MAP_FAILED) {

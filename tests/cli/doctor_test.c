@@ -22,6 +22,9 @@ static const struct doctor_host good = {
 		  { "KVM_CAP_N", "n", false, false, false } },
 	.need_count = 4,
 	.best = HYPERV_KERNEL,
+	.uring_usable = true,
+	.storage_daemon = true,
+	.files = 4096,
 	.thp = "madvise",
 	.memory = GiB(8),
 };
@@ -49,9 +52,11 @@ static void expect(const struct doctor_host *h, const char *name, enum doctor_st
 
 static void good_host(void **state)
 {
-	static const char *const names[] = { "kvm",         "hardware", "hyperv-kernel",
-					     "hyperv-user", "memory",   "huge-pages",
-					     "io_uring",    "seccomp",  "tap" };
+	static const char *const names[] = {
+		"kvm",        "hardware", "hyperv-kernel",       "hyperv-user", "memory",
+		"huge-pages", "io_uring", "qemu-storage-daemon", "open-files",  "seccomp",
+		"tap"
+	};
 	struct doctor_report r;
 
 	(void)state;
@@ -151,9 +156,13 @@ static void lesser_things(void **state)
 	h.memory = MiB(700);
 	h.uring_error = EPERM;
 	h.tun_error = EACCES;
+	h.storage_daemon = false;
+	h.files = 1024;
 	strcpy(h.thp, "never");
 	expect(&h, "memory", DOCTOR_DEGRADED, "only 700 MiB", "--memory");
-	expect(&h, "io_uring", DOCTOR_DEGRADED, "plain system calls", "io_uring_disabled=0");
+	expect(&h, "io_uring", DOCTOR_DEGRADED, "served by threads", "io_uring_disabled=0");
+	expect(&h, "qemu-storage-daemon", DOCTOR_DEGRADED, "no qcow2", "qemu-system-common");
+	expect(&h, "open-files", DOCTOR_DEGRADED, "only 1024 open files", "LimitNOFILE=");
 	expect(&h, "tap", DOCTOR_DEGRADED, "no --net tap", "use --net user");
 	expect(&h, "huge-pages", DOCTOR_DEGRADED, "never", "echo madvise | sudo tee");
 	doctor_judge(&r, &h);
@@ -161,9 +170,12 @@ static void lesser_things(void **state)
 	h.thp[0] = '\0';
 	h.uring_error = ENOSYS;
 	h.tun_error = ENOENT;
-	expect(&h, "io_uring", DOCTOR_DEGRADED, "plain system calls", "Linux kernel");
+	expect(&h, "io_uring", DOCTOR_DEGRADED, "served by threads", "Linux kernel");
 	expect(&h, "tap", DOCTOR_DEGRADED, "no --net tap", "modprobe tun");
 	expect(&h, "huge-pages", DOCTOR_DEGRADED, "no transparent", "Linux kernel");
+	h.uring_error = 0;
+	h.uring_usable = false;
+	expect(&h, "io_uring", DOCTOR_DEGRADED, "lacks what disks need", "5.19");
 }
 
 static void no_seccomp(void **state)

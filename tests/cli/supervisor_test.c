@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -195,10 +196,26 @@ static void a_result_that_cannot_be_written_starts_nothing(void **state)
 	assert_int_equal(scene->starts, 0);
 }
 
+static void a_guest_may_have_many_descriptors(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max < 2048)
+		skip();
+	limit.rlim_cur = 1024;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(supervise(reboot_once, false), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_true(limit.rlim_cur >= 2048);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_result_that_cannot_be_written_starts_nothing),
+		cmocka_unit_test(a_guest_may_have_many_descriptors),
 		cmocka_unit_test(a_reboot_is_another_start),
 		cmocka_unit_test(a_signal_ends_a_guest_about_to_reboot),
 		cmocka_unit_test(one_that_opens_a_file_for_ever_can_be_stopped),

@@ -338,8 +338,8 @@ static int ring_restrict(struct io_uring *ring)
 static int ring_create(struct io_uring *ring, unsigned entries)
 {
 	/*
-	 * SINGLE_ISSUER would bind the ring to the thread that creates it, which is not the one
-	 * that will run the loop; COOP_TASKRUN spares interrupts to that one (Linux 5.19).
+	 * COOP_TASKRUN spares interrupts to the thread that made the ring, the loop's (Linux 5.19).
+	 * SINGLE_ISSUER would spare more, but uring_fini() may be another thread's.
 	 */
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL |

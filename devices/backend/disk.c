@@ -2,6 +2,7 @@
 #include "devices/backend/disk.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static u64 iov_bytes(const struct iovec *iov, unsigned count)
 {
@@ -26,6 +27,16 @@ int disk_check(const struct disk *disk, const struct disk_op *op)
 	if (op->kind != DISK_READ && op->kind != DISK_WRITE)
 		return 0;
 	return iov_bytes(op->iov, op->iov_count) == op->len ? 0 : -EINVAL;
+}
+
+/* FNV-1a. */
+void disk_set_id(struct disk *disk, const char *name)
+{
+	u64 hash = 0xcbf29ce484222325ull;
+
+	for (const char *c = name; *c; c++)
+		hash = (hash ^ (u8)*c) * 0x100000001b3ull;
+	snprintf(disk->id, sizeof(disk->id), "candela-%016llx", (unsigned long long)hash);
 }
 
 void disk_op_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len)

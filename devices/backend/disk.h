@@ -104,6 +104,9 @@ static inline void disk_submit(struct disk *disk, struct disk_op *op)
  */
 int disk_check(const struct disk *disk, const struct disk_op *op);
 
+/* For back ends: gives it the id that belongs to name, the image's full path or a URI. */
+void disk_set_id(struct disk *disk, const char *name);
+
 /*
  * For back ends: copies len bytes of a READ or WRITE between the guest's buffer, from `skip` bytes on,
  * and buf. iov has as many.

@@ -190,16 +190,6 @@ static const struct disk_ops nbd_ops = { .submit = nbd_submit,
 					 .launch = nbd_launch,
 					 .hurry = nbd_hurry };
 
-/* FNV-1a of the name: the same for the same export on every start. */
-static void nbd_id(const char *name, char id[static 32])
-{
-	u64 hash = 0xcbf29ce484222325ull;
-
-	for (const char *c = name; *c; c++)
-		hash = (hash ^ (u8)*c) * 0x100000001b3ull;
-	snprintf(id, 32, "candela-%016llx", (unsigned long long)hash);
-}
-
 int disk_nbd_open(struct disk **disk, const struct nbd_config *config, char *error,
 		  size_t error_size)
 {
@@ -220,7 +210,7 @@ int disk_nbd_open(struct disk **disk, const struct nbd_config *config, char *err
 	n->wake_fd = -1;
 	n->disk.ops = &nbd_ops;
 	n->disk.name = config->name;
-	nbd_id(config->name, n->disk.id);
+	disk_set_id(&n->disk, config->name);
 	err = nbd_connect(&n->disk, error, error_size);
 	if (err) {
 		munmap(unsynced, sizeof(_Atomic bool));

@@ -180,41 +180,9 @@ static int image_measure(struct image *im)
 	return 0;
 }
 
-/* FNV-1a of the image's full path: the same for the same image on every start. */
-static void image_id(const struct image *im, char id[static 32])
-{
-	char *full = realpath(im->path, NULL);
-	u64 hash = 0xcbf29ce484222325ull;
-
-	for (const char *c = full ? full : im->path; *c; c++)
-		hash = (hash ^ (u8)*c) * 0x100000001b3ull;
-	free(full);
-	snprintf(id, 32, "candela-%016llx", (unsigned long long)hash);
-}
-
-/*
- * A block device that is written is ours alone: not mounted, no part of another one. The kernel may
- * hold what a process that has ended had open, for a second where io_uring knew it.
- */
-static int image_claim(struct image *im)
-{
-	const struct timespec pause = { .tv_nsec = 50 * (long)NSEC_PER_MSEC };
-
-	if (!im->device || !im->writable || im->config->unlocked)
-		return 0;
-	for (unsigned tries = 40; tries; tries--) {
-		im->claim_fd = open(im->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
-		if (im->claim_fd >= 0 || errno != EBUSY)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	return image_fail(im, -EBUSY,
-			  "is in use by this host itself (mounted, or part of another device); "
-			  "lock=off heeds that not");
-}
-
 static int image_disk(const struct image *im, struct disk **disk)
 {
+	char *full = NULL;
 	int err = disk_raw_adopt(disk, im->fd, im->size, im->logical_block);
 
 	if (err)
@@ -230,7 +198,9 @@ static int image_disk(const struct image *im, struct disk **disk)
 	(*disk)->rotational = im->rotational;
 	(*disk)->read_only = !im->writable;
 	(*disk)->can_discard &= im->writable;
-	image_id(im, (*disk)->id);
+	full = realpath(im->path, NULL);
+	disk_set_id(*disk, full ? full : im->path);
+	free(full);
 	return 0;
 }
 

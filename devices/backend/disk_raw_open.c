@@ -180,6 +180,27 @@ static int image_measure(struct image *im)
 	return 0;
 }
 
+/*
+ * A block device that is written is ours alone: not mounted, no part of another one. The kernel may
+ * hold what a process that has ended had open, for a second where io_uring knew it.
+ */
+static int image_claim(struct image *im)
+{
+	const struct timespec pause = { .tv_nsec = 50 * (long)NSEC_PER_MSEC };
+
+	if (!im->device || !im->writable || im->config->unlocked)
+		return 0;
+	for (unsigned tries = 40; tries; tries--) {
+		im->claim_fd = open(im->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
+		if (im->claim_fd >= 0 || errno != EBUSY)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return image_fail(im, -EBUSY,
+			  "is in use by this host itself (mounted, or part of another device); "
+			  "lock=off heeds that not");
+}
+
 static int image_disk(const struct image *im, struct disk **disk)
 {
 	char *full = NULL;

@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-/* cmocka wants the four above first */
+#include <unistd.h>
+/* cmocka wants the above first */
 #include <cmocka.h>
 
 #include "tests/devices/storvsp_bed.h"
@@ -123,6 +124,37 @@ static void requests_under_way_end_first(void **state)
 	expect_rescan(b);
 }
 
+/* A rate limit holds them, in lanes of both loops: the last one takes the disk with it. */
+static void requests_that_wait_for_a_limit_end_first(void **state)
+{
+	struct bed *b = *state;
+	struct disk *slow = disk_mem_open(BED_DISK_SIZE, BED_BLOCK);
+	struct fg_packet pkt;
+	unsigned ended = 0;
+
+	assert_int_equal(disk_limit_open(&slow, slow, 500, 0, 10), 0);
+	assert_int_equal(storvsp_attach(b->s, 1, slow), 0);
+	expect_rescan(b);
+	for (unsigned i = 0; i <= BED_SUBS; i++)
+		bed_command(b, &b->ch[0], 0, 1); /* attentions */
+	for (unsigned i = 0; i < 10 * (BED_SUBS + 1); i++)
+		assert_int_equal(
+			bed_read_write(b, &b->ch[i % (BED_SUBS + 1)], i, SCSI_READ_10, 0, 1, 0), 0);
+	fg_pump(&b->g);
+	assert_int_equal(storvsp_detach(b->s, 1), 0);
+	assert_null(released);
+	for (unsigned tries = 0; !released && tries < 5000; tries++) {
+		usleep(1000);
+		fg_pump(&b->g);
+		for (unsigned i = 0; i <= BED_SUBS; i++)
+			while (fg_recv(&b->ch[i], b->buf, sizeof(b->buf), &pkt) == 1)
+				ended += pkt.type == VMBUS_PACKET_COMPLETION;
+	}
+	assert_int_equal(ended, 10 * (BED_SUBS + 1));
+	assert_ptr_equal(released, slow);
+	slow->ops->close(slow);
+}
+
 static void a_reset_and_a_disk_that_goes(void **state)
 {
 	struct bed *b = *state;
@@ -205,6 +237,7 @@ int main(void)
 		TEST(a_disk_comes),
 		TEST(a_disk_goes),
 		TEST(requests_under_way_end_first),
+		TEST(requests_that_wait_for_a_limit_end_first),
 		TEST(a_reset_and_a_disk_that_goes),
 		TEST(a_disk_grows),
 		TEST(a_medium_is_changed),

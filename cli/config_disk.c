@@ -77,14 +77,15 @@ static int disk_iops(struct config_parse *p, struct disk_config *disk, const cha
 {
 	if (config_number(value, DISK_RATE_MAX, &disk->iops) && disk->iops)
 		return 0;
-	return config_fail(p, "iops= wants how many requests a second, 1 or more");
+	return config_fail(p, "iops= wants how many requests a second, 1 to %llu", DISK_RATE_MAX);
 }
 
 static int disk_bps(struct config_parse *p, struct disk_config *disk, const char *value)
 {
 	if (config_size(value, &disk->bps) && disk->bps >= 4096 && disk->bps <= DISK_RATE_MAX)
 		return 0;
-	return config_fail(p, "bps= wants bytes a second, 4K or more, such as 100M");
+	return config_fail(p, "bps= wants bytes a second, 4K to %lluG, such as 100M",
+			   DISK_RATE_MAX >> 30);
 }
 
 static int disk_burst(struct config_parse *p, struct disk_config *disk, const char *value)

@@ -15,7 +15,6 @@
 PATH=$PATH:/usr/sbin:/sbin
 cut_disks=0 # how many are set up
 cut=$scratch/cut
-cut_megabytes=320
 
 # cut_name N: the device of disk N
 cut_name() {
@@ -45,33 +44,76 @@ cut_run() {
 	fi
 }
 
-# cut_up N OPTIONS: disk N, with an image on it where OPTIONS name its format
-cut_up() {
-	megabytes=$((cut_megabytes + $1 * 2))
-	truncate -s ${megabytes}M "$cut/base$1" && truncate -s 2G "$cut/log$1" || return
+# cut_megabytes N: the size that the guest sees, and tells it by
+cut_megabytes() {
+	echo $((320 + $1 * 2))
+}
+
+# cut_path N SPEC: what candela opens as disk N
+cut_path() {
 	case $2 in
-	*qcow2*) truncate -s $((megabytes + 64))M "$cut/base$1" ;;
+	*@*) echo "$cut/host$1/disk" ;;
+	*) echo "/dev/mapper/$(cut_name "$1")" ;;
 	esac
+}
+
+# cut_fs SPEC and cut_host_fs SPEC: the guest's file system; and the host's where the disk is a file
+cut_fs() {
+	echo "${1%%[@/,]*}"
+}
+
+cut_host_fs() {
+	expr "$1" : '[^,@]*@\([a-z0-9]*\)'
+}
+
+# cut_image N SPEC: what is to be on the device before the guest is
+cut_image() {
+	case $2 in
+	*@*)
+		"mkfs.$(cut_host_fs "$2")" -q "/dev/mapper/$(cut_name "$1")" && mkdir -p "$cut/host$1" &&
+			mount "/dev/mapper/$(cut_name "$1")" "$cut/host$1" &&
+			truncate -s "$(cut_megabytes "$1")M" "$cut/host$1/disk" ;;
+	*qcow2*) qemu-img create -q -f qcow2 "$(cut_path "$1" "$2")" "$(cut_megabytes "$1")M" ;;
+	esac
+}
+
+# cut_up N SPEC: disk N
+cut_up() {
+	megabytes=$(cut_megabytes "$1")
+	case $2 in
+	*@* | *qcow2*) megabytes=$((megabytes + 96)) ;;
+	esac
+	truncate -s "${megabytes}M" "$cut/base$1" && truncate -s 2G "$cut/log$1" || return
 	base=$(losetup -f --show "$cut/base$1") && echo "$base" >>"$cut/loops" &&
 		log=$(losetup -f --show "$cut/log$1") && echo "$log" >>"$cut/loops" || return
 	dmsetup create "$(cut_name "$1")" --table "0 $(blockdev --getsz "$base") log-writes $base $log" &&
 		dmsetup mknodes "$(cut_name "$1")" || return
 	cut_disks=$(($1 + 1))
-	case $2 in
-	*qcow2*) qemu-img create -q -f qcow2 "/dev/mapper/$(cut_name "$1")" ${megabytes}M ;;
-	esac
+	cut_image "$1" "$2"
+}
+
+# cut_off DIRECTORY: nothing is mounted there, any more
+cut_off() {
+	while mountpoint -q "$1"; do
+		umount "$1" || return
+	done
+}
+
+# cut_release N: disk N is taken down; not at once, for the kernel lets go of what io_uring had open a while
+# after candela's end
+cut_release() {
+	for _ in $(seq 1 20); do
+		! { cut_off "$cut/host$1" && dmsetup remove "$(cut_name "$1")"; } 2>/dev/null || return 0
+		sleep 0.5
+	done
 }
 
 # cut_down: gives back what cut_up took, as far as it came; the logs are whole then
 cut_down() {
-	! mountpoint -q "$cut/mnt" || umount "$cut/mnt"
+	cut_off "$cut/mnt"
 	while [ "$cut_disks" -gt 0 ]; do
 		cut_disks=$((cut_disks - 1))
-		# the kernel lets go of what io_uring had open a while after candela's end
-		for _ in $(seq 1 20); do
-			! dmsetup remove --retry "$(cut_name $cut_disks)" 2>/dev/null || break
-			sleep 0.5
-		done
+		cut_release $cut_disks
 	done
 	[ ! -e "$cut/loops" ] || while read -r loop; do
 		losetup -d "$loop"
@@ -82,7 +124,7 @@ cut_down() {
 # cut_forget: its files, too
 cut_forget() {
 	cut_down
-	! mountpoint -q "$cut" || umount "$cut"
+	cut_off "$cut"
 }
 
 # cut_acked N: how many lines there are of disk N
@@ -118,9 +160,9 @@ cut_begin() {
 	backend=$1 cpus=$2 n=0 options='' formats='' names=''
 	shift 2
 	for spec; do
-		cut_up $n "${spec#*,}" || return
-		options="$options --disk /dev/mapper/$(cut_name $n),${spec#*,}"
-		formats="$formats ${spec%%,*}:$(((cut_megabytes + n * 2) * 2048))"
+		cut_up $n "$spec" || return
+		options="$options --disk $(cut_path $n "$spec"),${spec#*,}"
+		formats="$formats ${spec%%,*}:$(($(cut_megabytes $n) * 2048))"
 		names="$names $(cut_name $n)"
 		n=$((n + 1))
 	done
@@ -187,9 +229,13 @@ cut_clean() {
 	esac >"$cut/fsck" 2>&1 || { tail -n 20 "$cut/fsck"; echo "the file system is not clean"; return 1; }
 }
 
-# cut_raw OPTIONS: what was a disk image of another format becomes a raw disk
+# cut_raw SPEC: what was an image of another format, or had a file system with the disk in it, becomes
+# that disk
 cut_raw() {
 	case $1 in
+	*@*)
+		cut_recover "$(cut_host_fs "$1")" 0 && cp --sparse=always "$cut/mnt/disk" "$cut/raw" &&
+			umount "$cut/mnt" && cut_clean "$(cut_host_fs "$1")" && mv "$cut/raw" "$cut/now" ;;
 	*qcow2*)
 		# clusters that nobody uses (3) are no loss
 		qemu-img check -q -f qcow2 "$cut/now" || [ $? -eq 3 ] || return
@@ -199,8 +245,9 @@ cut_raw() {
 
 # cut_moment N SPEC MARK HOW: $cut/now is disk N as the power cut left it
 cut_moment() {
-	fs=${2%%[/,]*}
-	cut_raw "${2#*,}" && cut_recover "$fs" "$4" || return
+	fs=$(cut_fs "$2")
+	cut_off "$cut/mnt" || return
+	cut_raw "$2" && cut_recover "$fs" "$4" || return
 	"$build/tests/boot/cut_check" "$cut/mnt" "$1" "$3" <"$cut/lines" >"$cut/checked"
 	lost=$?
 	tail -n 5 "$cut/checked"
@@ -239,7 +286,8 @@ cut_judge() {
 }
 
 # power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk; FS is
-# ext4, xfs, ext4/through or xfs/through, where the guest turns the write cache off
+# ext4 or xfs; ext4/through and xfs/through, where the guest turns the write cache off; ext4@xfs and so
+# on, where the disk is a file, on xfs
 power_cuts() {
 	seed=$5
 	echo "power_cuts $*"

@@ -40,6 +40,13 @@ static void decode_nothing(struct scsi_command *c)
 	(void)c;
 }
 
+/* The default self-test (SPC-4 6.42), which nothing fails that answers; no page is taken. */
+static void decode_diagnostic(struct scsi_command *c)
+{
+	if (c->cdb[1] & 0xe0 || scsi_get16(c->cdb + 3))
+		scsi_bad_cdb(c);
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 #define DISK SCSI_ON_DISK
@@ -100,6 +107,8 @@ static const struct scsi_row rows[] = {
 	  { 0x1a, 0x08, F2, 0xff } },
 	{ SCSI_START_STOP_UNIT, NONE, BOTH, SCSI_OTHERS, scsi_start_stop,
 	  { 0x1b, 0x01, 0, 0, 0x03 } },
+	{ SCSI_SEND_DIAGNOSTIC, NONE, BOTH, SCSI_WRITES, decode_diagnostic,
+	  { 0x1d, 0x04, 0, F2 } },
 	{ SCSI_PREVENT_ALLOW, NONE, BOTH, SCSI_OTHERS, scsi_prevent_allow,
 	  { 0x1e, 0, 0, 0, 0x01 } },
 	{ SCSI_READ_CAPACITY_10, NONE, BOTH | MEDIUM, SCSI_OTHERS, scsi_read_capacity_10,

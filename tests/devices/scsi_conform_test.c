@@ -235,6 +235,19 @@ static void commands_one_by_one(void **state)
 	assert_bad_cdb(b);
 }
 
+static void a_self_test_is_passed(void **state)
+{
+	struct bed *b = *state;
+
+	RUN(b, 0, SCSI_SEND_DIAGNOSTIC, 4, 0, 0, 0, 0);
+	assert_good(b, 0);
+	RUN(b, 0, SCSI_SEND_DIAGNOSTIC, 0x20, 0, 0, 0, 0);
+	assert_bad_cdb(b);
+	RUN(b, 8, SCSI_SEND_DIAGNOSTIC, 0x10, 0, 0, 8, 0);
+	assert_bad_cdb(b);
+	supported(b, 1, SCSI_SEND_DIAGNOSTIC, 0, 3);
+}
+
 /* Nothing of an allocation length of 0 is an error, nor what is cut off (SPC-4 4.3.5.6). */
 static void as_much_as_there_is_room_for(void **state)
 {
@@ -283,6 +296,7 @@ int main(void)
 		TEST(limits_are_kept_to_the_block),
 		TEST(units_by_select_report),
 		TEST(commands_one_by_one),
+		TEST(a_self_test_is_passed),
 		TEST(as_much_as_there_is_room_for),
 	};
 

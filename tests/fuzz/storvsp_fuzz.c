@@ -2,9 +2,8 @@
 /*
  * storvsp and the SCSI layer, through real open channels on two loops: vstor packets and CDBs of all
  * kinds on guest memory of all kinds, with disks that are slow, fail, cannot be written, come and go,
- * and channels that move. All of it is saved now and then and goes on in another host, which is first
- * offered a stream with a byte that is another. A guest that keeps to the protocol gets one answer to
- * each request, whatever it asked for.
+ * channels that move, and saving, given up or into another host, first with an altered byte. A guest
+ * that keeps to the protocol gets one answer to each request, whatever it asked for.
  */
 #include "devices/scsi_internal.h"
 #include "devices/storvsp.h"
@@ -267,7 +266,6 @@ static void op_plug(struct bed *b, struct fuzz_input *in)
 	case 3:
 		storvsp_change(b->s, unit, NULL);
 		storvsp_eject(b->s, unit);
-		break;
 	}
 }
 
@@ -470,13 +468,15 @@ static void op_save(struct bed *b, struct fuzz_input *in)
 	struct fakeguest *g = &b->guest->g;
 	size_t at;
 
-	do
-		disks_release(b);
-	while (!fg_freeze(g));
+	for (; !fg_freeze(g); disks_release(b)) {
+		if (!fuzz_rarely(in, 2))
+			continue;
+		fg_thaw(g);
+		return;
+	}
 	FUZZ_CHECK(!vmbus_save(g->bus, &out, NULL));
-	host_new(b);
 	at = VMBUS_STATE_HEADER + fuzz_u16(in) % (out.len - VMBUS_STATE_HEADER);
-	/* Altered it is refused, or needs another host. */
+	host_new(b);
 	if (!restore_with(b, &out, at, fuzz_u8(in) | 1))
 		host_new(b);
 	FUZZ_CHECK(!restore_with(b, &out, at, 0));

@@ -12,39 +12,41 @@
 
 static int disk_format(struct config_parse *p, struct disk_config *disk, const char *value)
 {
-	for (enum disk_format f = DISK_AUTO; f < DISK_FORMATS; f++) {
-		if (!strcmp(value, disk_format_name(f))) {
-			disk->format = f;
-			return 0;
-		}
-	}
-	return config_fail(p, "format=%s is none of auto, raw, qcow2, vhdx, vhd, vmdk", value);
+	const char *words[DISK_FORMATS + 1] = { NULL };
+	int i;
+
+	for (enum disk_format f = DISK_AUTO; f < DISK_FORMATS; f++)
+		words[f] = disk_format_name(f);
+	i = config_word(p, "format", value, words);
+	if (i >= 0)
+		disk->format = (enum disk_format)i;
+	return MIN(i, 0);
 }
 
 static int disk_cache(struct config_parse *p, struct disk_config *disk, const char *value)
 {
-	if (!strcmp(value, "writeback"))
-		disk->cache = DISK_WRITEBACK;
-	else if (!strcmp(value, "none"))
-		disk->cache = DISK_DIRECT;
-	else if (!strcmp(value, "unsafe"))
-		disk->cache = DISK_UNSAFE;
-	else
-		return config_fail(p, "cache=%s is none of writeback, none, unsafe", value);
-	return 0;
+	static const char *const words[] = { [DISK_WRITEBACK] = "writeback",
+					     [DISK_DIRECT] = "none",
+					     [DISK_UNSAFE] = "unsafe",
+					     NULL };
+	int i = config_word(p, "cache", value, words);
+
+	if (i >= 0)
+		disk->cache = (enum disk_cache)i;
+	return MIN(i, 0);
 }
 
 static int disk_aio(struct config_parse *p, struct disk_config *disk, const char *value)
 {
-	if (!strcmp(value, "io_uring"))
-		disk->aio = DISK_AIO_URING;
-	else if (!strcmp(value, "threads"))
-		disk->aio = DISK_AIO_THREADS;
-	else if (!strcmp(value, "auto"))
-		disk->aio = DISK_AIO_AUTO;
-	else
-		return config_fail(p, "aio=%s is none of auto, io_uring, threads", value);
-	return 0;
+	static const char *const words[] = { [DISK_AIO_AUTO] = "auto",
+					     [DISK_AIO_URING] = "io_uring",
+					     [DISK_AIO_THREADS] = "threads",
+					     NULL };
+	int i = config_word(p, "aio", value, words);
+
+	if (i >= 0)
+		disk->aio = (enum disk_aio)i;
+	return MIN(i, 0);
 }
 
 static int disk_logical_block(struct config_parse *p, struct disk_config *disk, const char *value)
@@ -59,18 +61,20 @@ static int disk_logical_block(struct config_parse *p, struct disk_config *disk, 
 
 static int disk_lock_item(struct config_parse *p, struct disk_config *disk, const char *value)
 {
-	disk->unlocked = !strcmp(value, "off");
-	if (disk->unlocked || !strcmp(value, "on"))
-		return 0;
-	return config_fail(p, "lock= is on or off");
+	static const char *const words[] = { "on", "off", NULL };
+	int i = config_word(p, "lock", value, words);
+
+	disk->unlocked = i == 1;
+	return MIN(i, 0);
 }
 
 static int disk_backing(struct config_parse *p, struct disk_config *disk, const char *value)
 {
-	disk->backing = !strcmp(value, "on");
-	if (disk->backing || !strcmp(value, "off"))
-		return 0;
-	return config_fail(p, "backing= is on or off");
+	static const char *const words[] = { "off", "on", NULL };
+	int i = config_word(p, "backing", value, words);
+
+	disk->backing = i == 1;
+	return MIN(i, 0);
 }
 
 static int disk_iops(struct config_parse *p, struct disk_config *disk, const char *value)

@@ -36,6 +36,13 @@ char *config_item(char **list);
 /* What follows "name=" in item, or NULL. */
 char *config_item_value(char *item, const char *name);
 
+/*
+ * Which of words, which end with NULL, item key=value has; its index. -EINVAL where it is none of
+ * them, which are listed in the error.
+ */
+int config_word(struct config_parse *p, const char *key, const char *value,
+		const char *const *words);
+
 /* The keys of one option's items so far; zeroed: none. */
 struct config_keys {
 	const char *item[16];

@@ -24,10 +24,11 @@ static const struct config_place *limit_of(const struct config_place *place)
 
 static int place_bus(struct config_parse *p, struct config_place *place, const char *value)
 {
-	place->ide = !strcmp(value, "ide");
-	if (place->ide || !strcmp(value, "scsi"))
-		return 0;
-	return config_fail(p, "bus=%s is none of scsi, ide", value);
+	static const char *const words[] = { "scsi", "ide", NULL };
+	int i = config_word(p, "bus", value, words);
+
+	place->ide = i == 1;
+	return MIN(i, 0);
 }
 
 static int place_number(struct config_parse *p, const char *name, int *field, const char *value)

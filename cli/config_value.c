@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What values are made of: numbers, sizes, items with commas between them. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,4 +75,19 @@ int config_key_once(struct config_parse *p, struct config_keys *keys, const char
 	if (keys->count < ARRAY_SIZE(keys->item))
 		keys->item[keys->count++] = item;
 	return 0;
+}
+
+int config_word(struct config_parse *p, const char *key, const char *value,
+		const char *const *words)
+{
+	char list[128] = "";
+
+	for (int i = 0; words[i]; i++) {
+		size_t used = strlen(list);
+
+		if (!strcmp(value, words[i]))
+			return i;
+		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", words[i]);
+	}
+	return config_fail(p, "%s=%s is none of %s", key, value, list);
 }

@@ -258,6 +258,24 @@ static struct segment tcp_data(struct tcp *t)
 	return seg;
 }
 
+/* Connects from a port of the guest's to one of the host's; the last step is the caller's ACK. */
+static void tcp_connect(struct tcp *t, u16 from, u16 to)
+{
+	struct segment seg;
+
+	t->out = (struct segment){ .protocol = 6,
+				   .from = GUEST,
+				   .to = HOST,
+				   .from_port = from,
+				   .to_port = to,
+				   .seq = 1000 };
+	tcp_send(t, TCP_SYN, "");
+	seg = net_expect(t->net, 6, from);
+	assert_int_equal(seg.flags & (TCP_SYN | TCP_ACK | TCP_RST), TCP_SYN | TCP_ACK);
+	assert_int_equal(seg.ack, 1001);
+	t->out.ack = seg.seq + 1;
+}
+
 static void tcp_to_a_host_service_and_back(void **state)
 {
 	struct nic_config config = { .kind = NIC_USER };
@@ -272,17 +290,7 @@ static void tcp_to_a_host_service_and_back(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	net_open(&n, &config);
 	net_resolve(&n);
-	t.out = (struct segment){ .protocol = 6,
-				  .from = GUEST,
-				  .to = HOST,
-				  .from_port = 5000,
-				  .to_port = port,
-				  .seq = 1000 };
-	tcp_send(&t, TCP_SYN, "");
-	seg = net_expect(&n, 6, 5000);
-	assert_int_equal(seg.flags & (TCP_SYN | TCP_ACK | TCP_RST), TCP_SYN | TCP_ACK);
-	assert_int_equal(seg.ack, 1001);
-	t.out.ack = seg.seq + 1;
+	tcp_connect(&t, 5000, port);
 	tcp_send(&t, TCP_ACK, "ping");
 	conn = accept(fd, NULL, NULL);
 	assert_true(conn >= 0);
@@ -433,15 +441,7 @@ static void a_slow_guest_loses_nothing(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	net_open(&n, &config);
 	net_resolve(&n);
-	t.out = (struct segment){ .protocol = 6,
-				  .from = GUEST,
-				  .to = HOST,
-				  .from_port = 5001,
-				  .to_port = port,
-				  .seq = 1 };
-	tcp_send(&t, TCP_SYN, "");
-	seg = net_expect(&n, 6, 5001);
-	t.out.ack = seg.seq + 1;
+	tcp_connect(&t, 5001, port);
 	tcp_send(&t, TCP_ACK, "");
 	conn = accept(fd, NULL, NULL);
 	while (received < total) {

@@ -159,3 +159,13 @@ void assert_conflict_at(const struct bed *b, const char *file, int line)
 	_assert_int_equal(b->r->sense.key, 0, file, line);
 	_assert_int_equal(b->r->transferred, 0, file, line);
 }
+
+void bed_expect_attention(struct bed *b, u8 nexus, u16 asc)
+{
+	b->nexus = nexus;
+	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
+	if (asc)
+		assert_sense(b, SCSI_UNIT_ATTENTION, asc);
+	else
+		assert_good(b, 0);
+}

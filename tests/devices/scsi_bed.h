@@ -59,6 +59,9 @@ void bed_run_at(struct bed *b, const struct scsi_target *target, unsigned lun, c
 void bed_begin(struct bed *b, struct scsi_request *r, const u8 *cdb, u32 n, u8 *buf, u32 len);
 void bed_turn(struct bed *b);
 
+/* TEST UNIT READY for this nexus: a unit attention of asc, or good where that is 0. */
+void bed_expect_attention(struct bed *b, u8 nexus, u16 asc);
+
 #define RUN(b, len, ...)                                                               \
 	do {                                                                           \
 		const u8 cdb_[] = { __VA_ARGS__ };                                     \

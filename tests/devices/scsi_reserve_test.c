@@ -34,16 +34,6 @@ static u32 in(struct bed *b, u8 action)
 	return action == SCSI_PR_REPORT_CAPABILITIES ? 0 : scsi_get32(b->buf + 4);
 }
 
-static void attention(struct bed *b, u8 nexus, u16 asc)
-{
-	b->nexus = nexus;
-	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
-	if (asc)
-		assert_sense(b, SCSI_UNIT_ATTENTION, asc);
-	else
-		assert_good(b, 0);
-}
-
 static bool reads(struct bed *b, u8 nexus)
 {
 	b->nexus = nexus;
@@ -88,8 +78,8 @@ static void every_type_lets_in_whom_it_should(void **state)
 			assert_good(b, 36);
 		}
 		good(b, 0, SCSI_PR_RELEASE, rows[i].type, 0x10, 0);
-		attention(b, 1, rows[i].type > EA ? SCSI_ASC_RESERVATIONS_RELEASED : 0);
-		attention(b, 2, 0);
+		bed_expect_attention(b, 1, rows[i].type > EA ? SCSI_ASC_RESERVATIONS_RELEASED : 0);
+		bed_expect_attention(b, 2, 0);
 		assert_true(writes(b, 2));
 	}
 }
@@ -150,8 +140,8 @@ static void unregistering(void **state)
 	good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
 	good(b, 0, SCSI_PR_REGISTER, 0, 0x10, 0);
 	assert_true(writes(b, 3));
-	attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
-	attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
+	bed_expect_attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
+	bed_expect_attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
 	good(b, 1, SCSI_PR_RESERVE, WE_AR, 0x11, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
 	assert_int_equal(scsi_get64(b->buf + 8), 0);
@@ -171,9 +161,9 @@ static void clearing(void **state)
 	good(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 0);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 0);
-	attention(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
-	attention(b, 1, 0);
-	attention(b, 2, SCSI_ASC_RESERVATIONS_PREEMPTED);
+	bed_expect_attention(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
+	bed_expect_attention(b, 1, 0);
+	bed_expect_attention(b, 2, SCSI_ASC_RESERVATIONS_PREEMPTED);
 	assert_true(writes(b, 3));
 }
 
@@ -188,8 +178,8 @@ static void preempting_the_holder(void **state)
 	assert_int_equal(scsi_get64(b->buf + 8), 0x11);
 	assert_int_equal(b->buf[21], EA);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 16);
-	attention(b, 0, SCSI_ASC_REGISTRATIONS_PREEMPTED);
-	attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
+	bed_expect_attention(b, 0, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	bed_expect_attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
 	assert_false(reads(b, 0) || reads(b, 2));
 	assert_true(writes(b, 1));
 }
@@ -201,7 +191,7 @@ static void preempting_others(void **state)
 	register_all(b, 4);
 	good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
 	good(b, 0, SCSI_PR_PREEMPT_AND_ABORT, WE_RO, 0x10, 0x12);
-	attention(b, 2, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	bed_expect_attention(b, 2, SCSI_ASC_REGISTRATIONS_PREEMPTED);
 	assert_false(writes(b, 2));
 	assert_true(writes(b, 0) && writes(b, 1));
 	out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0x12);
@@ -209,13 +199,13 @@ static void preempting_others(void **state)
 	out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0);
 	assert_bad_list(b);
 	good(b, 0, SCSI_PR_RELEASE, WE_RO, 0x10, 0);
-	attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
-	attention(b, 3, SCSI_ASC_RESERVATIONS_RELEASED);
+	bed_expect_attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
+	bed_expect_attention(b, 3, SCSI_ASC_RESERVATIONS_RELEASED);
 	good(b, 1, SCSI_PR_RESERVE, EA_AR, 0x11, 0);
 	good(b, 3, SCSI_PR_PREEMPT, WE, 0x13, 0); /* all registrants at once */
-	attention(b, 0, SCSI_ASC_REGISTRATIONS_PREEMPTED);
-	attention(b, 1, SCSI_ASC_REGISTRATIONS_PREEMPTED);
-	attention(b, 3, 0);
+	bed_expect_attention(b, 0, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	bed_expect_attention(b, 1, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	bed_expect_attention(b, 3, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 8);
 	assert_true(writes(b, 3) && !writes(b, 1) && reads(b, 1));
 }
@@ -303,13 +293,13 @@ static void a_reset_ends_reserve_but_not_what_persists(void **state)
 
 	RUN(b, 0, SCSI_RESERVE_6, 0, 0, 0, 0, 0);
 	scsi_unit_reset(unit);
-	attention(b, 1, SCSI_ASC_RESET);
+	bed_expect_attention(b, 1, SCSI_ASC_RESET);
 	assert_true(writes(b, 1));
-	attention(b, 0, SCSI_ASC_RESET);
+	bed_expect_attention(b, 0, SCSI_ASC_RESET);
 	register_all(b, 1);
 	good(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
 	scsi_unit_reset(unit);
-	attention(b, 1, SCSI_ASC_RESET);
+	bed_expect_attention(b, 1, SCSI_ASC_RESET);
 	assert_false(reads(b, 1));
 }
 

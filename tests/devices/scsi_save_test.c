@@ -80,16 +80,6 @@ static u8 page_byte(struct bed *b, u8 page)
 	return b->buf[6];
 }
 
-static void told(struct bed *b, u8 nexus, u16 asc)
-{
-	b->nexus = nexus;
-	RUN(b, 0, SCSI_TEST_UNIT_READY, 0);
-	if (asc)
-		assert_sense(b, SCSI_UNIT_ATTENTION, asc);
-	else
-		assert_good(b, 0);
-}
-
 static void mode_pages(void **state)
 {
 	struct bed *b = *state;
@@ -103,7 +93,7 @@ static void mode_pages(void **state)
 	assert_good(b, BLOCK);
 	assert_true(b->spy.last.fua);
 	/* The others have not been told yet. */
-	told(b, 2, SCSI_ASC_MODE_PARAMETERS_CHANGED);
+	bed_expect_attention(b, 2, SCSI_ASC_MODE_PARAMETERS_CHANGED);
 	b->nexus = 0;
 	set_page(b, SCSI_MODE_CACHING, WCE);
 	move_disk(b);
@@ -115,16 +105,16 @@ static void unit_attentions(void **state)
 	struct bed *b = *state;
 
 	scsi_unit_reset(unit(b));
-	told(b, 1, SCSI_ASC_RESET);
+	bed_expect_attention(b, 1, SCSI_ASC_RESET);
 	scsi_unit_attention(unit(b), SCSI_ASC_REPORTED_LUNS_CHANGED);
-	told(b, 3, SCSI_ASC_RESET);
+	bed_expect_attention(b, 3, SCSI_ASC_RESET);
 	move_disk(b);
-	told(b, 0, SCSI_ASC_RESET);
-	told(b, 0, SCSI_ASC_REPORTED_LUNS_CHANGED);
-	told(b, 0, 0);
-	told(b, 1, SCSI_ASC_REPORTED_LUNS_CHANGED);
-	told(b, 1, 0);
-	told(b, 3, SCSI_ASC_REPORTED_LUNS_CHANGED);
+	bed_expect_attention(b, 0, SCSI_ASC_RESET);
+	bed_expect_attention(b, 0, SCSI_ASC_REPORTED_LUNS_CHANGED);
+	bed_expect_attention(b, 0, 0);
+	bed_expect_attention(b, 1, SCSI_ASC_REPORTED_LUNS_CHANGED);
+	bed_expect_attention(b, 1, 0);
+	bed_expect_attention(b, 3, SCSI_ASC_REPORTED_LUNS_CHANGED);
 }
 
 static void reserve_out(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
@@ -166,7 +156,7 @@ static void persistent_reservations(void **state)
 	assert_int_equal(b->buf[8 + 13], 1);
 	reserve_out(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
 	move_disk(b);
-	told(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
+	bed_expect_attention(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
 	write_block(b, 2);
 	assert_good(b, BLOCK);
 }
@@ -249,8 +239,8 @@ static void an_open_tray(void **state)
 	assert_sense(b, SCSI_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
 	assert_int_equal(event(b, 0), 3);
 	RUN(b, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 3, 0);
-	told(b, 0, SCSI_ASC_MEDIUM_CHANGED);
-	told(b, 0, 0);
+	bed_expect_attention(b, 0, SCSI_ASC_MEDIUM_CHANGED);
+	bed_expect_attention(b, 0, 0);
 }
 
 static void a_medium_that_changed(void **state)
@@ -262,8 +252,8 @@ static void a_medium_that_changed(void **state)
 	assert_int_equal(scsi_unit_change(unit(b), &b->spy.disk), 0);
 	move(b, SCSI_DVD, &b->spy.disk);
 	assert_int_equal(event(b, 0), 2);
-	told(b, 0, SCSI_ASC_MEDIUM_CHANGED);
-	told(b, 0, 0);
+	bed_expect_attention(b, 0, SCSI_ASC_MEDIUM_CHANGED);
+	bed_expect_attention(b, 0, 0);
 }
 
 static void a_disk_has_no_tray(void **state)
@@ -271,7 +261,7 @@ static void a_disk_has_no_tray(void **state)
 	struct bed *b = *state;
 
 	assert_int_equal(scsi_unit_eject(unit(b)), -EINVAL);
-	told(b, 0, 0);
+	bed_expect_attention(b, 0, 0);
 }
 
 /* Each thing by which a disk is known. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A loop and its ring, and requests to a disk that are waited for. */
+/* A loop and its ring, requests to a disk that are waited for, and random ones that compare disks. */
 #ifndef TESTS_DEVICES_DISK_USER_H
 #define TESTS_DEVICES_DISK_USER_H
 

@@ -270,6 +270,8 @@ static void channel_io_freeze(struct vmbus_channel *ch)
 	monitor_stop(ch);
 	if (ch->late)
 		late_stop(ch);
+	/* What chaos held back, for it may be long until the answer. */
+	loop_flush_later(ch->loop, &ch->flush);
 	if (ch->device->ops->freeze)
 		ch->device->ops->freeze(ch);
 	else

@@ -191,6 +191,31 @@ static void an_answer_ends_it(void **state)
 	assert_int_equal(answers(f), 1);
 }
 
+static void freeze_later(struct vmbus_channel *ch)
+{
+	(void)ch;
+}
+
+/* A device may take long to come to a stand: what it has sent does not wait for that. */
+static void a_freeze_ends_it(void **state)
+{
+	struct vmbus_device_ops busy = mirror_ops;
+	struct late_bed *f = *state;
+	struct vmbus_channel *ch = f->mirror.dev.primary;
+
+	busy.freeze = freeze_later;
+	f->mirror.dev.ops = &busy;
+	disturb(f, f->ch.relid, CHAOS_COMMIT, ch->late->sent);
+	send(f, 1);
+	assert_int_equal(answers(f), 0);
+	assert_false(fg_freeze(&f->g));
+	assert_int_equal(answers(f), 1);
+	fg_thaw(&f->g);
+	send(f, 1);
+	assert_int_equal(answers(f), 1);
+	f->mirror.dev.ops = &mirror_ops;
+}
+
 /* Sub-channels are offered behind the packets that asked for them. */
 static void an_offer_ends_it(void **state)
 {
@@ -393,6 +418,7 @@ int main(void)
 		TEST(a_commit),
 		TEST(an_interrupt),
 		TEST(an_answer_ends_it),
+		TEST(a_freeze_ends_it),
 		TEST(an_offer_ends_it),
 		TEST(a_message_to_the_guest),
 		TEST(a_message_of_the_guest),

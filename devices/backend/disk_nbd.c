@@ -209,6 +209,25 @@ static int note_loss(const struct disk_nbd *n, const struct disk_op *op, int err
 		       : err;
 }
 
+/*
+ * One at a time, which those share that were there before it: a server tells its loss to one of several
+ * that are under way, and the others might be acknowledged before.
+ */
+static void flush_start(struct disk_nbd *n, struct disk_op *op)
+{
+	if (n->flushing) {
+		uring_list_push(&n->flushes, &op->io);
+		n->flush_count++;
+		return;
+	}
+	n->flushing = op;
+	n->flush_sharing = n->flush_count;
+	if (send_flush(n, op) >= 0)
+		return;
+	n->flushing = NULL;
+	op_finish(n, op, -EIO);
+}
+
 /* Its next command, or its end. */
 static void op_start(struct disk_nbd *n, struct disk_op *op)
 {
@@ -224,8 +243,10 @@ static void op_start(struct disk_nbd *n, struct disk_op *op)
 		return;
 	}
 	if (whole) {
-		sent = send_flush(n, op);
-	} else if (op->kind == DISK_DISCARD) {
+		flush_start(n, op);
+		return;
+	}
+	if (op->kind == DISK_DISCARD) {
 		sent = send_discard(n, op);
 	} else if (op->kind == DISK_WRITE_ZEROES) {
 		sent = send_zeroes(n, op);
@@ -238,11 +259,32 @@ static void op_start(struct disk_nbd *n, struct disk_op *op)
 		op_finish(n, op, -EIO);
 }
 
+static void op_go_on(struct disk_nbd *n, struct disk_op *op);
+
+static void flush_ended(struct disk_nbd *n, int res)
+{
+	struct disk_op *op;
+
+	n->flushing = NULL;
+	for (unsigned left = n->flush_sharing; left && (op = list_pop(&n->flushes)); left--) {
+		n->flush_count--;
+		op->synced = true;
+		op->io.res = res;
+		op_go_on(n, op);
+	}
+	while (!n->flushing && (op = list_pop(&n->flushes))) {
+		n->flush_count--;
+		op_start(n, op);
+	}
+}
+
 static void op_go_on(struct disk_nbd *n, struct disk_op *op)
 {
 	int err = note_loss(n, op, op->io.res);
 	bool copied = op->buffer && op->kind == DISK_READ;
 
+	if (op == n->flushing)
+		flush_ended(n, op->io.res);
 	/* A hint that the server cannot follow has still been taken. */
 	if (op->kind == DISK_DISCARD && (err == -EINVAL || err == -ENOTSUP))
 		err = 0;
@@ -384,6 +426,9 @@ static int make_buffers(struct disk_nbd *n)
 
 	n->buffer = buffer == MAP_FAILED ? NULL : buffer;
 	n->zeroes = zeroes == MAP_FAILED ? NULL : zeroes;
+	uring_list_init(&n->flushes);
+	n->flush_count = n->flush_sharing = 0;
+	n->flushing = NULL;
 	uring_list_init(&n->ended);
 	uring_list_init(&n->wanting);
 	n->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

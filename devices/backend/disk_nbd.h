@@ -64,6 +64,10 @@ struct disk_nbd {
 	u8 *buffer; /* NBD_BUFFERS of NBD_PIECE; untouched ones cost no memory */
 	u8 *zeroes; /* NBD_PIECE bytes, all of them the host's one zero page */
 	unsigned buffers_used; /* a bit each */
+	struct disk_op *flushing; /* the one FLUSH under way; NULL: none */
+	struct uring_list
+		flushes; /* `flush_count` that wait; the first `flush_sharing` for that one */
+	unsigned flush_count, flush_sharing;
 };
 
 void nbd_submit(struct disk *disk, struct disk_op *op);

@@ -336,6 +336,28 @@ static void nor_is_what_was_under_way_beside_it(void **state)
 	nbd_server_remove(&s);
 }
 
+/* One at a time, and the next for all that came meanwhile: the third would fail. */
+static void flushes_share_what_they_can(void **state)
+{
+	struct rig *r = *state;
+	struct nbd_server s;
+	struct disk *disk = served(
+		r, &s,
+		(struct nbd_server_how){ .flags = NBD_ALL, .flush_error = 5, .good_flushes = 2 });
+	struct disk_request flush[6];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
+		flush[i] = disk_request(DISK_FLUSH, 0, NULL, 0);
+	/* Those behind the first find the thread asleep or busy with it: they wait for each other. */
+	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
+		disk_request_start(&r->user, disk, &flush[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
+		assert_int_equal(disk_request_wait(&r->user, &flush[i]), 0);
+	assert_int_equal(disk_io(&r->user, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
+	disk->ops->close(disk);
+	nbd_server_remove(&s);
+}
+
 /* What stands on the disk would go on with blocks that it no longer takes. */
 static void a_server_whose_blocks_change_is_another(void **state)
 {
@@ -370,6 +392,7 @@ int main(void)
 		TEST(zeroes_count_as_bytes),
 		TEST(a_flush_that_failed_is_never_made_good),
 		TEST(nor_is_what_was_under_way_beside_it),
+		TEST(flushes_share_what_they_can),
 		TEST(a_server_whose_blocks_change_is_another),
 	};
 

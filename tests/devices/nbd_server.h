@@ -32,12 +32,12 @@ struct nbd_server {
 };
 
 /*
- * How it fails: answers every WRITE, or only the first FLUSH, with this errno of NBD's (28: no space); 0:
- * it does not.
+ * How it fails: answers every WRITE, or one FLUSH after so many good ones that take 50 ms each, with this
+ * errno of NBD's (28: no space); 0: it does not.
  */
 struct nbd_server_how {
 	u16 flags;
-	u32 write_error, flush_error;
+	u32 write_error, flush_error, good_flushes;
 };
 
 /* Makes the files and starts serving. The caller ends it by nbd_server_kill(). */

@@ -259,7 +259,7 @@ static u64 waited(struct rig *r, enum disk_op_kind kind)
 	struct disk_counters counters;
 	struct disk *disk;
 
-	assert_int_equal(disk_limit_open(&disk, disk_mem_open(MiB(2), BLOCK), 0, MiB(64), 10), 0);
+	assert_int_equal(disk_limit_open(&disk, disk_mem_open(MiB(2), BLOCK), 0, MiB(8), 10), 0);
 	first = disk_request(kind, 0, buf, MiB(1));
 	second = disk_request(DISK_WRITE, 0, buf, BLOCK);
 	disk_request_start(&r->user, disk, &first);

@@ -10,7 +10,8 @@
 # time the file system must recover and be clean, and hold all that was acknowledged before the mark.
 # With cache=unsafe, where a flush does nothing, the same must find that something was lost.
 #
-# It needs root: device mapper, loop devices, and mounts of what a guest made.
+# It needs root: device mapper, loop devices, and mounts of what a guest made. Where something was lost,
+# CANDELA_CUT_KEEP names a directory that logs and lines are copied to, for cut_log and cut_check by hand.
 
 PATH=$PATH:/usr/sbin:/sbin
 cut_disks=0 # how many are set up
@@ -193,7 +194,9 @@ cut_load() {
 	status=$?
 	wait "$marker" || return
 	! grep trouble "$cut/lines" || return
-	if [ $busy -ne 0 ] || [ "$status" -ne 137 ]; then
+	if [ $busy -ne 0 ]; then
+		# killed because nothing came is what a time limit is
+		[ "$status" -ne 137 ] || status=124
 		echo "exit status $status, wanted 137"
 		grep FAIL -A 3 "$cut/lines"
 		return 1
@@ -270,7 +273,8 @@ cut_moments() {
 		from=$entry moments=$((moments + 1))
 		cut_moment "$1" "$2" "$mark" $moments >"$cut/said" 2>&1 ||
 			{ echo "disk $1, $2, entry $entry, mark $mark:"; cat "$cut/said"; } >>"$cut/bad"
-		acked=$((acked + $(sed -n 's/ acknowledged,.*//p' "$cut/said")))
+		looked=$(sed -n 's/ acknowledged,.*//p' "$cut/said")
+		acked=$((acked + ${looked:-0}))
 	done <"$cut/points"
 	echo "$2: $moments power cuts, $(grep -c ^disk "$cut/bad") of them bad; $acked acknowledged syncs looked at," \
 		"$(sed -n 's/.* acknowledged, \([0-9]*\) lost/\1/p' "$cut/bad" | awk '{ n += $1 } END { print n + 0 }') lost" \
@@ -314,5 +318,7 @@ power_cuts_in() {
 		cut_moments "$n" "$1" "$points" && cut_judge "$1" || bad=1
 		shift
 	done
+	[ $bad -eq 0 ] || [ -z "${CANDELA_CUT_KEEP:-}" ] ||
+		cp --sparse=always "$cut"/log* "$cut"/base* "$cut/lines" "$CANDELA_CUT_KEEP"
 	return $bad
 }

@@ -97,6 +97,22 @@ void loop_timer_disarm(struct loop *l, struct loop_timer *t)
 	t->next = NULL;
 }
 
+void loop_look_add(struct loop *l, struct loop_look *k)
+{
+	k->next = l->looks;
+	l->looks = k;
+}
+
+void loop_look_del(struct loop *l, struct loop_look *k)
+{
+	for (struct loop_look **at = &l->looks; *at; at = &(*at)->next) {
+		if (*at == k) {
+			*at = k->next;
+			return;
+		}
+	}
+}
+
 void loop_flush_later(struct loop *l, struct loop_flush *f)
 {
 	if (f->queued)
@@ -266,6 +282,8 @@ int loop_turn(struct loop *l, int timeout_ms)
 			f->ready(f, ev->events);
 	}
 	l->event_count = 0;
+	for (struct loop_look *k = l->looks; k; k = k->next)
+		k->run(k);
 	run_timers(l);
 	run_flushes(l);
 	return 0;

@@ -35,6 +35,15 @@ struct loop_timer {
 	bool armed;
 };
 
+/*
+ * What each turn looks at, events or none: memory that the kernel writes, where a system call that
+ * was interrupted by that very write would have to be repeated to hear of it. The owner sets run.
+ */
+struct loop_look {
+	void (*run)(struct loop_look *k);
+	struct loop_look *next;
+};
+
 /* A piece of work for the flush phase. The owner sets run; zeroed otherwise. */
 struct loop_flush {
 	void (*run)(struct loop_flush *f);
@@ -59,6 +68,7 @@ struct loop {
 	struct loop_work *posted, **posted_tail;
 	struct loop_work *posted_last; /* the last one for the turn under way; NULL: none left */
 	struct loop_timer *timers; /* by deadline */
+	struct loop_look *looks;
 	struct loop_flush *flushes, **flushes_tail;
 	struct epoll_event events[LOOP_EVENTS]; /* of the turn under way */
 	int event_count;
@@ -88,6 +98,12 @@ void loop_timer_disarm(struct loop *l, struct loop_timer *t);
 
 /* CLOCK_MONOTONIC in ns. Any thread. */
 u64 loop_now_ns(void);
+
+/* Runs k->run in each turn, between its events and its timers. Owner thread. */
+void loop_look_add(struct loop *l, struct loop_look *k);
+
+/* Ends that; not from within a look. Owner thread. */
+void loop_look_del(struct loop *l, struct loop_look *k);
 
 /*
  * Runs f->run in the flush phase of this turn, once however often it is asked for. A flush that

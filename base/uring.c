@@ -216,9 +216,20 @@ static void uring_flush(struct loop_flush *f)
 
 static void uring_ready(struct loop_fd *f, u32 events)
 {
-	struct uring *u = container_of(f, struct uring, ready);
-
+	(void)f;
 	(void)events;
+}
+
+/*
+ * A completion interrupts the wait for events, which would have to be begun once more to be told of
+ * it (COOP_TASKRUN or not): what it wrote is there already.
+ */
+static void uring_look(struct loop_look *k)
+{
+	struct uring *u = container_of(k, struct uring, look);
+
+	if (!u->in_flight)
+		return;
 	native_reap(u);
 	flush_queued(u);
 }
@@ -377,6 +388,7 @@ static void uring_clear(struct uring *u, struct loop *loop)
 	u->later.run = uring_later;
 	u->deliver.run = uring_deliver;
 	u->ready.ready = uring_ready;
+	u->look.run = uring_look;
 	for (unsigned i = 0; i < URING_FILES; i++)
 		u->slot[i].fd = -1;
 }
@@ -396,6 +408,8 @@ int uring_init(struct uring *u, struct loop *loop, unsigned entries)
 	if (u->native) {
 		u->ready.fd = u->ring.ring_fd;
 		err = loop_add(loop, &u->ready, EPOLLIN);
+		if (!err)
+			loop_look_add(loop, &u->look);
 	}
 	if (err) {
 		io_uring_queue_exit(&u->ring);
@@ -440,6 +454,7 @@ void uring_fini(struct uring *u)
 	if (u->native) {
 		forget_files(u);
 		loop_del(u->loop, &u->ready);
+		loop_look_del(u->loop, &u->look);
 		io_uring_queue_exit(&u->ring);
 	}
 	munmap(u->buffer, URING_BUFFERS * URING_BUFFER);

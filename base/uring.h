@@ -93,7 +93,8 @@ struct uring {
 	bool native; /* io_uring, not the fallback */
 	bool draining; /* in uring_fini() */
 	unsigned in_flight; /* given to io_uring, not reaped: at most the completion ring holds */
-	struct loop_fd ready;
+	struct loop_fd ready; /* only wakes the loop ... */
+	struct loop_look look; /* ... which looks in each turn */
 	struct loop_flush flush;
 	struct loop_work later; /* delivers `finished`, tries a refused submission again */
 	struct uring_list queued; /* for io_uring */

@@ -42,6 +42,7 @@ struct node {
 	int again; /* ask for it this many times more */
 	struct loop_timer timer;
 	struct loop_flush flush;
+	struct loop_look look;
 	struct loop_work work;
 	struct loop_fd fd;
 	struct node *removes;
@@ -80,6 +81,30 @@ static void node_ready(struct loop_fd *f, u32 events)
 	trace_add(n->t, n->name);
 	if (n->removes)
 		loop_del(&n->t->loop, &n->removes->fd);
+}
+
+static void node_look(struct loop_look *k)
+{
+	struct node *n = container_of(k, struct node, look);
+
+	trace_add(n->t, n->name);
+	loop_flush_later(&n->t->loop, &n->flush);
+}
+
+static void each_turn_looks_before_it_flushes(void **state)
+{
+	struct trace *t = *state;
+	struct node a = { .t = t, .name = 'a', .look.run = node_look, .flush.run = node_flush };
+	struct node b = { .t = t, .name = 'b', .look.run = node_look, .flush.run = node_flush };
+
+	loop_look_add(&t->loop, &b.look);
+	loop_look_add(&t->loop, &a.look);
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	loop_look_del(&t->loop, &b.look);
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	loop_look_del(&t->loop, &a.look);
+	assert_int_equal(loop_turn(&t->loop, 0), 0);
+	assert_string_equal(t->text, "ababaa");
 }
 
 static void flush_runs_after_work_and_once(void **state)
@@ -336,6 +361,7 @@ static void no_post_from_another_thread_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(each_turn_looks_before_it_flushes, setup, teardown),
 		cmocka_unit_test_setup_teardown(flush_runs_after_work_and_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flush_asked_for_between_turns_does_not_wait,
 						setup, teardown),

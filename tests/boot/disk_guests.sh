@@ -78,17 +78,69 @@ storage_guest() {
 	wanted 0 command
 }
 
-# scsi_guest KERNEL BACKEND: what sg3-utils say of a disk and of a drive with a DVD in it
+# disc NAME FILE...: an ISO image, $scratch/NAME.iso, with data, its checksum and these files
+disc() {
+	rm -rf "${scratch:?}/$1" && mkdir "$scratch/$1" && head -c 3000000 /dev/urandom >"$scratch/$1/data" &&
+		(cd "$scratch/$1" && sha256sum data >sum) || return
+	iso=$scratch/$1
+	shift
+	cp "$@" "$iso" && genisoimage -quiet -R -o "$iso.iso" "$iso"
+}
+
+# scsi_guest KERNEL BACKEND KIND...: what sg3-utils and others say of disks and of a drive with a DVD in it;
+# units that change, and are reset
 scsi_guest() {
 	kernel "$1" || return
-	rm -rf "$scratch/dvd" "$scratch/scsi.img" && mkdir "$scratch/dvd"
-	head -c 300000 /dev/urandom >"$scratch/dvd/data"
-	(cd "$scratch/dvd" && sha256sum data >sum)
-	genisoimage -quiet -R -o "$scratch/dvd.iso" "$scratch/dvd" || return
-	truncate -s 64M "$scratch/scsi.img"
-	headless --hyperv "$2" --disk "$disk,ephemeral" --disk "$scratch/scsi.img" \
+	backend=$2
+	shift 2
+	echo 1 >"$scratch/1" && echo 2 >"$scratch/2" && disc dvd "$build/tests/boot/uio_guest" &&
+		disc first "$scratch/1" && disc second "$scratch/2" || return
+	for size in 64 24 12; do
+		rm -f "$scratch/scsi$size" && truncate -s "${size}M" "$scratch/scsi$size" || return
+	done
+	export CANDELA_BAY="$scratch/first.iso $scratch/second.iso"
+	with_devices --cpus 2 --hyperv "$backend" --timeout 240 --disk "$disk,ephemeral" \
+		--disk "$scratch/scsi64,controller=1" \
+		--disk "$scratch/scsi24,logical_block=4096" --disk "$scratch/scsi12,ro" \
 		--dvd "$scratch/dvd.iso" --append 'root=LABEL=root rw' -- \
-		sh -c "$(cat "$tests/guest.sh" "$tests/scsi.sh")"
+		sh -c "$(cd "$tests" && cat guest.sh uio.sh values.sh bay.sh scsi.sh)" scsi "$@"
+	unset CANDELA_BAY
 	cat "$scratch/out"
-	wanted 0 command
+	wanted 0 command || return
+	grep 'storvsp: .* reset' "$scratch/err"
+}
+
+# fio_guest KERNEL CPUS BACKEND MIB ROUNDS: what verify.sh says of a raw image past the host's page cache (on
+# an ext4 of its own, for tmpfs knows no O_DIRECT) and of a qcow2 one
+fio_guest() {
+	kernel "$1" || return
+	size=$(($4 * 4))
+	# in the lab nobody else loads them
+	for module in loop ext4; do
+		modprobe -q $module
+	done
+	mkdir -p "$scratch/direct" && rm -f "$scratch/direct.img" "$scratch/fio.qcow2" &&
+		truncate -s "$((size + 64))M" "$scratch/direct.img" &&
+		PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 "$scratch/direct.img" &&
+		mount -o loop "$scratch/direct.img" "$scratch/direct" || return
+	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
+		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((120 + $5 * 120)) \
+			--disk "$disk,ephemeral" --disk "$scratch/direct/raw,cache=none" \
+			--disk "$scratch/fio.qcow2,logical_block=4096" --append 'root=LABEL=root rw' -- \
+			sh -c "$(cd "$tests" && cat guest.sh values.sh verify.sh)" verify "$4" "$2" "$5" \
+			$((size * 2048)) $(((size + 4) * 2048))
+	# what is left of the file, where half was discarded
+	used=$(($(stat -c %b "$scratch/direct/raw") / 2048))
+	umount -l "$scratch/direct" # the kernel lets go of a ring's files a little later
+	cat "$scratch/out"
+	grep '^  round' "$scratch/out" >"$figures"
+	wanted 0 command && busy_queues "$2" || return
+	[ "$used" -le $((size / 2 + 1)) ] || { echo "the file has $used MiB, half of $size were discarded"; return 1; }
+	PATH=$PATH:/usr/sbin:/sbin qemu-img check -q "$scratch/fio.qcow2"
+}
+
+# busy_queues N: so many channels of one controller carried requests
+busy_queues() {
+	tr -d ' \n' <"$scratch/result" | grep -o '"device":"storvsp"[^}]*' | grep -v '"packets_in":.\{0,2\},' | tee "$scratch/queues"
+	[ "$(wc -l <"$scratch/queues")" -ge "$1" ] || { echo "not $1 channels"; return 1; }
 }

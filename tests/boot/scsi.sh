@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154 # see guest.sh
-# Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh scsi.sh)"`: SCSI as sg3-utils see it.
-# The disk of 64 MiB, whatever Linux calls it, has contents that do not matter, /dev/sr0 a DVD with the files
-# data and sum.
+# Runs inside a stock Debian guest of candela_devices, as `-- sh -c "$(cat guest.sh uio.sh values.sh bay.sh
+# scsi.sh)" scsi KIND...`: SCSI as sg3-utils see it, and lsblk and others; resets of these kinds, discs that are swapped and a disk that
+# is resized. The disk of 64 MiB, whatever Linux calls it, has contents that do not matter, one of 24 has
+# blocks of 4096 bytes, one of 12 is read-only. The drive that is not the bay's has a DVD with the files
+# data, sum and uio_guest.
 
 scratch=$(mktemp -d)
+
+# stage NAME: where it has got to
+stage() {
+	echo "  $(cut -d ' ' -f 1 /proc/uptime) s: $1"
+}
 
 # has STATUS TEXT COMMAND...: the command ends like that, and says TEXT (a basic expression), if any
 has() {
@@ -20,6 +27,7 @@ has() {
 
 identity() {
 	has 0 'Msft' sg_inq "$1"
+	has 0 'Supported VPD pages' sg_vpd -a "$1"
 	has 0 'designator type: NAA' sg_vpd -p di "$1"
 	has 0 'Maximum compare and write length' sg_vpd -p bl "$1"
 	has 0 'Non-rotating medium' sg_vpd -p bdc "$1"
@@ -79,18 +87,49 @@ dvd() {
 	has 0 'DVD-ROM' sg_get_config "$1"
 	has 0 '' mount -o ro "$1" /mnt/dvd
 	check "what is on the DVD" sh -c 'cd /mnt/dvd && sha256sum -c sum'
+	check "the bay can be told" bay_begin /mnt/dvd/uio_guest
 	has 0 '' umount /mnt/dvd
 }
 
+# What candela was told of them.
+shown() {
+	check "values of $1" values "SIZE=$2" "LOG-SEC=$3" PHY-SEC=4096 "MIN-IO=4096" "RO=$4" ROTA=0 \
+		TYPE=disk "VENDOR=Msft" "MODEL=Virtual\x20Disk" "$1"
+	check "serial number of $1" serials "$1"
+	check "hdparm of $1" asked_by_hdparm "$1" "$4"
+}
+
+resets=$*
 for module in sg sr_mod isofs; do
 	modprobe $module
 done
-for block in /sys/block/sd*; do
-	[ "$(cat "$block/size")" != 131072 ] || disk=/dev/${block##*/}
+disk=$(block 131072) large=$(block 49152) fixed=$(block 24576)
+for drive in /sys/block/sr*; do
+	[ "${drive##*/}" = "$(bay_block 0)" ] || dvd=/dev/${drive##*/}
 done
-identity "$disk"
-blocks "$disk"
-reservations "$disk"
-write_cache "$disk"
-dvd /dev/sr0
+stage identity
+identity "/dev/$disk"
+stage blocks
+blocks "/dev/$disk"
+stage reservations
+reservations "/dev/$disk"
+stage write_cache
+write_cache "/dev/$disk"
+stage dvd
+dvd "$dvd"
+stage shown
+shown "$disk" 67108864 512 0
+shown "$large" 25165824 4096 0
+shown "$fixed" 12582912 512 1
+check "discards of $disk" discards "$disk" 4096
+check "discards of $large" discards "$large" 4096
+stage "swaps, among resets of another controller"
+# shellcheck disable=SC2086 # words
+resets_on "$disk" $resets
+swaps
+stage resized
+resized
+stage "the last reset"
+resets_off
+stage end
 exit "$failed"

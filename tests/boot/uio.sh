@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=sh disable=SC2034 # classes are for whoever reads this in
+# shellcheck shell=sh disable=SC2034,SC2154 # names are for whoever reads this in
 # Devices of candela_devices and the uio_hv_generic driver, for the scripts that run inside a guest.
 
 echo_class='{6563686f-0ca1-4de1-a065-63686f646576}'
@@ -26,4 +26,44 @@ uio_new_id() {
 uio_bind() {
 	echo uio_hv_generic >"$1/driver_override" &&
 		echo "${1##*/}" >/sys/bus/vmbus/drivers/uio_hv_generic/bind && [ -e "$1/uio" ]
+}
+
+# what can be asked of the plug device, and the fields of its answer (plug_proto.h)
+status=0 add_echoes=1 add_disks=2 remove_echoes=3 remove_disks=4 eject_disks=5
+bay_add=6 bay_remove=7 bay_resize=8 bay_insert=9 bay_eject=10
+done=1 gone=4 refused=5 bay_disks=6
+
+# plug FIELD OP COUNT: a command to the plug device; that field of its answer
+plug() {
+	uio_guest plug "$plug_device" "$2" "$3" | cut -d ' ' -f "$1"
+}
+
+# until_equal SECONDS VALUE COMMAND...: the command prints the value within that time
+until_equal() {
+	tries=$(($1 * 5)) wanted=$2
+	shift 2
+	while [ "$("$@")" != "$wanted" ]; do
+		tries=$((tries - 1))
+		if [ "$tries" -eq 0 ]; then
+			echo "$*: $("$@"), not $wanted"
+			return 1
+		fi
+		sleep 0.2
+	done
+}
+
+disks() {
+	set -- /sys/block/sd*
+	[ -e "$1" ] || set --
+	echo $#
+}
+
+# The bay's controller (bay.c).
+bay=/sys/bus/vmbus/devices/63616e64-656c-4173-8073-637369000064
+
+# bay_block LUN: the name of the disk or drive there, like sdb or sr0; nothing where there is none
+bay_block() {
+	for at in "$bay"/host*/target*/*:0:0:"$1"/block/*; do
+		[ ! -e "$at" ] || echo "${at##*/}"
+	done
 }

@@ -102,10 +102,21 @@ void scsi_request_illegal(struct scsi_request *r, enum scsi_asc asc)
 	scsi_request_end(r, (struct scsi_sense){ SCSI_ILLEGAL_REQUEST, (u16)asc, false, 0 }, 0);
 }
 
+/* Written while there was a cache, which the guest has turned off since: it will not flush. */
+static bool left_in_cache(const struct scsi_request *r)
+{
+	return (r->op.kind == DISK_WRITE || r->op.kind == DISK_WRITE_ZEROES) && !r->op.fua &&
+	       scsi_unit_flag(r->unit, SCSI_WRITE_THROUGH);
+}
+
 void scsi_request_done(struct scsi_request *r, int err)
 {
 	enum disk_op_kind kind = r->op.kind;
 
+	if (!err && left_in_cache(r)) {
+		scsi_run_flush(r, NULL);
+		return;
+	}
 	if (err)
 		atomic_fetch_add(kind == DISK_READ ? &r->unit->read_errors : &r->unit->write_errors,
 				 1);

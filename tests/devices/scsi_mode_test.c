@@ -57,6 +57,31 @@ static void no_write_cache_means_write_through(void **state)
 	assert_int_equal(b->spy.kinds[DISK_FLUSH], 1);
 }
 
+/* Writes under way then end as those do that begin after it: the guest flushes no more. */
+static void what_is_under_way_is_put_through_too(void **state)
+{
+	static const u8 write[] = { SCSI_WRITE_10, 0, 0, 0, 0, 0, 0, 0, 1, 0 };
+	static const u8 same[16] = { SCSI_WRITE_SAME_16, 1, [13] = 1 };
+	struct scsi_request *r = calloc(2, sizeof(*r));
+	struct bed *b = *state;
+	u8 buf[BLOCK] = { 1 };
+
+	b->spy.hold = true;
+	bed_begin(b, &r[0], write, sizeof(write), buf, BLOCK);
+	bed_begin(b, &r[1], same, sizeof(same), NULL, 0);
+	assert_int_equal(b->spy.held_count, 2);
+	b->spy.hold = false;
+	set_write_cache(b, false);
+	assert_int_equal(b->spy.kinds[DISK_FLUSH], 1);
+	spy_release(&b->spy);
+	bed_turn(b);
+	bed_turn(b);
+	assert_int_equal(b->spy.kinds[DISK_FLUSH], 3);
+	assert_int_equal(r[0].status, SCSI_GOOD);
+	assert_int_equal(r[0].transferred, BLOCK);
+	free(r);
+}
+
 static void a_cache_that_cannot_be_flushed_is_an_error(void **state)
 {
 	struct bed *b = *state;
@@ -291,6 +316,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(no_write_cache_means_write_through),
+		TEST(what_is_under_way_is_put_through_too),
 		TEST(a_cache_that_cannot_be_flushed_is_an_error),
 		TEST(other_initiators_are_told),
 		TEST(sense_by_descriptors),

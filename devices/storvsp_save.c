@@ -14,6 +14,10 @@
  * is silent, holds it up until that ends, in words (vmbus_freeze()), and can be given up
  * (vmbus_thaw()). With --on-io-error stop there is none of it: the guest has ended by then.
  *
+ * What is on the disks is not part of it: the next host must find it as it was left. On this machine
+ * it does, but for what an ephemeral disk held, which goes with the process; another machine that has
+ * the same images does once they were synced here.
+ *
  * A channel's part (units belong to the controller, whose part is there while no channel is open, too):
  *
  *	u32 STORVSP_SAVED

@@ -234,6 +234,13 @@ void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd);
 int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size);
 
 /*
+ * Claims a block device that is to be written, as mounting it does, as long as *fd is open (-1: there is
+ * nothing to claim). Behind disk_lock(), which names other programs; and patient like it, for two seconds.
+ * 0; -EBUSY where the host itself uses it, with a sentence in error.
+ */
+int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size);
+
+/*
  * What file, opened from path, is (disk_probe.c). A format other than raw is only believed where
  * the name says the same: what a guest writes to a raw disk never makes it another kind. 0 and
  * *format; -EINVAL where name and contents differ, with a sentence in error.

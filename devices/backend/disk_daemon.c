@@ -42,6 +42,7 @@ struct disk_daemon {
 	pid_t pid; /* 0: none (any more) */
 	int socket_fd; /* the listening socket's inode; -1 */
 	int words_fd; /* what it says on stderr; -1 */
+	int claim_fd; /* the block device's; -1 */
 	pid_t owner; /* whose the daemon is to end: not of processes forked later */
 };
 
@@ -139,6 +140,8 @@ static int check_image(struct opening *o)
 	if (!err)
 		err = disk_lock(fd, o->config, o->error, o->error_size);
 	close(fd);
+	if (!err)
+		err = disk_claim(&o->d->claim_fd, o->config, o->error, o->error_size);
 	if (!err && !realpath(o->config->path, o->path))
 		err = open_fail(o, -errno, "cannot be found: %s", strerror(errno));
 	return err;
@@ -369,6 +372,8 @@ static void daemon_free(struct disk_daemon *d)
 		close(d->socket_fd);
 	if (d->words_fd >= 0)
 		close(d->words_fd);
+	if (d->claim_fd >= 0)
+		close(d->claim_fd);
 	free(d);
 }
 
@@ -423,9 +428,11 @@ int disk_daemon_open(struct disk **disk, const struct disk_config *config, enum 
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
 	}
-	*d = (struct disk_daemon){
-		.name = config->path, .owner = getpid(), .socket_fd = -1, .words_fd = -1
-	};
+	*d = (struct disk_daemon){ .name = config->path,
+				   .owner = getpid(),
+				   .socket_fd = -1,
+				   .words_fd = -1,
+				   .claim_fd = -1 };
 	*o = (struct opening){ .config = config,
 			       .format = format,
 			       .d = d,

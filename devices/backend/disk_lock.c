@@ -209,3 +209,25 @@ int disk_lock(int fd, const struct disk_config *config, char *error, size_t erro
 			 config->path, strerror(-err));
 	return 0;
 }
+
+int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size)
+{
+	struct stat st;
+
+	*fd = -1;
+	if (config->unlocked || config->read_only || config->ephemeral || stat(config->path, &st) ||
+	    !S_ISBLK(st.st_mode))
+		return 0;
+	for (unsigned tries = 40; tries; tries--) {
+		*fd = open(config->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
+		if (*fd >= 0 || errno != EBUSY)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 50 * (long)NSEC_PER_MSEC }, NULL);
+	}
+	snprintf(
+		error, error_size,
+		"disk image %s is in use by this host itself (mounted, or part of another device); "
+		"lock=off heeds that not",
+		config->path);
+	return -EBUSY;
+}

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices/backend/disk.h"
@@ -22,7 +21,6 @@ struct image {
 	const char *path;
 	int fd;
 	int claim_fd; /* -1: nothing is claimed */
-	bool device;
 	const struct disk_config *config;
 	bool writable; /* by us */
 	u64 size;
@@ -65,7 +63,6 @@ static int image_open(struct image *im)
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return image_fail(im, -EINVAL, "is neither a file nor a block device");
-	im->device = S_ISBLK(st.st_mode);
 	im->fd = open(im->path, flags);
 	if (im->fd >= 0)
 		return 0;
@@ -180,27 +177,6 @@ static int image_measure(struct image *im)
 	return 0;
 }
 
-/*
- * A block device that is written is ours alone: not mounted, no part of another one. The kernel may
- * hold what a process that has ended had open, for a second where io_uring knew it.
- */
-static int image_claim(struct image *im)
-{
-	const struct timespec pause = { .tv_nsec = 50 * (long)NSEC_PER_MSEC };
-
-	if (!im->device || !im->writable || im->config->unlocked)
-		return 0;
-	for (unsigned tries = 40; tries; tries--) {
-		im->claim_fd = open(im->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
-		if (im->claim_fd >= 0 || errno != EBUSY)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	return image_fail(im, -EBUSY,
-			  "is in use by this host itself (mounted, or part of another device); "
-			  "lock=off heeds that not");
-}
-
 static int image_disk(const struct image *im, struct disk **disk)
 {
 	char *full = NULL;
@@ -242,7 +218,7 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 	if (!err)
 		err = disk_lock(im.fd, config, error, error_size);
 	if (!err)
-		err = image_claim(&im);
+		err = disk_claim(&im.claim_fd, config, error, error_size);
 	if (!err)
 		err = image_disk(&im, disk);
 	if (err && im.claim_fd >= 0)

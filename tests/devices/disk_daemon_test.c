@@ -171,6 +171,8 @@ static void an_image_may_lie_in_a_block_device(void **state)
 {
 	struct rig *r = *state;
 	u8 out[4096], in[4096] = { 0 };
+	bool claimed = false;
+	char path[128];
 	struct disk *disk;
 
 	if (!have_qemu())
@@ -188,10 +190,14 @@ static void an_image_may_lie_in_a_block_device(void **state)
 		assert_int_equal(disk->size, MiB(1));
 		assert_int_equal(disk_io(&r->user, disk, DISK_WRITE, 4096, out, 4096), 0);
 		assert_int_equal(disk_io(&r->user, disk, DISK_READ, 4096, in, 4096), 0);
+		/* The host cannot mount it meanwhile. */
+		snprintf(path, sizeof(path), "%s/device", r->dir);
+		claimed = open(path, O_RDONLY | O_EXCL | O_CLOEXEC) < 0 && errno == EBUSY;
 		image_close(disk);
 	}
 	snprintf(r->command, sizeof(r->command), "losetup -d $(readlink %s/device)", r->dir);
 	assert_int_equal(system(r->command), 0);
+	assert_true(claimed);
 	assert_memory_equal(in, out, sizeof(in));
 }
 

@@ -169,8 +169,7 @@ struct uring_op *uring_list_pop(struct uring_list *l);
 
 /*
  * Gives op, which is in no list, to who takes from the inbox. True: the inbox was empty, and that
- * thread is to be woken. What one thread has put is taken in
- * that order. Any thread.
+ * thread is to be woken. What one thread has put is taken in that order. Any thread.
  */
 bool uring_inbox_put(struct uring_inbox *in, struct uring_op *op);
 

@@ -14,8 +14,8 @@
  * is known, over what it lost. So each loop flushes by an open file of its own, one flush at a time;
  * those that come meanwhile wait, and share the next one. FUA writes go by the file that all other
  * requests use. They take no news from a flush. Of several FUA writes under way at once, through the page
- * cache, one may still be told of another's loss (disks past the page cache are told of each); all
- * that follow fail.
+ * cache, one may still be told of another's loss (disks past the page cache are told of each). After
+ * a loss every flush fails; a FUA write that begins then speaks for itself only.
  *
  * Nothing else here but a flag is written once the disk is in use, so any loop may submit.
  */

@@ -6,9 +6,11 @@
  * masked, the ring is looked at by the clock, and answers wait until the guest has written what is
  * expected of it, or is quiet. The disk has what was found meanwhile. Channel's I/O loop.
  *
- * What is expected: a packet for each one shown that none has followed yet. A guest that has one
- * request at a time thus never waits. That it could send more is found out by waiting once for as
- * long as packets come: a trial, the rarer the less came of it.
+ * What is expected: a packet for each one shown that none has followed yet. That the guest could send
+ * more is found out by waiting once for as long as packets come: a trial, the rarer the less came of
+ * it. Few are not worth waiting for: a guest with one request at a time, or several such, never
+ * waits. Nor is it waited for more than BURST_ENOUGH: of a deeper queue, one part is the disk's while
+ * the other is the guest's.
  *
  * Whether to wait is a matter of trust: what comes as expected earns it, what fails to come costs
  * it, and without any only trials wait. What failed to come is expected once more, so that a burst
@@ -16,15 +18,17 @@
  */
 #include "vmbus/server.h"
 
+#define BURST_MIN 4u /* packets; to wait for fewer saves little */
+#define BURST_ENOUGH 32u /* ... and for more */
 #define TRIAL_AFTER_MIN 16u /* times something was shown */
 #define TRIAL_AFTER_TRUSTED 64u
 #define TRIAL_AFTER_MAX 512u
-#define TRUST_TRIAL 4u /* what a trial gives */
-#define TRUST_MAX 8u
+#define TRUST_TRIAL 8u /* what a trial gives */
+#define TRUST_MAX 16u
 #define TRUST_MISS 2u /* what a burst costs that is too short */
 #define GAP_MIN_NS 500ull
 #define STEP_MIN_NS (10 * 1000ull)
-#define QUIET_GAPS 8u /* nothing for the time of so many packets: the guest is quiet */
+#define QUIET_GAPS 32u /* nothing for the time of so many packets: the guest is quiet */
 #define QUIET_MIN_NS (50 * 1000ull)
 #define QUIET_MAX_NS (500 * 1000ull)
 #define QUIET_UNKNOWN_NS (100 * 1000ull)
@@ -52,7 +56,7 @@ static u64 wanted(const struct channel_pace *p)
 {
 	if (p->trial)
 		return UINT64_MAX;
-	return p->trust ? p->expected : 0;
+	return p->trust && p->expected >= BURST_MIN ? MIN(p->expected, BURST_ENOUGH) : 0;
 }
 
 /* What the guest leaves alone for long, it has no use for. */
@@ -105,24 +109,26 @@ static void trust_raise(struct channel_pace *p)
 static void burst_end(struct channel_pace *p, u64 in, u32 rest)
 {
 	p->expected = rest;
-	p->missed = rest;
 	p->in = p->seen = in;
 }
 
-/* All that was expected has come, and perhaps more. */
+/* What was to be waited for has come, and perhaps more. */
 static void burst_complete(struct channel_pace *p, u64 in)
 {
+	u64 arrived = in - p->in;
+
 	/* Nobody looked when the last one came: not longer ago than it seems. */
 	if (p->seen != p->in)
 		p->gap_ns = MAX(p->gap_ns / 2, GAP_MIN_NS);
-	if (p->expected > 1)
+	if (p->expected >= BURST_MIN)
 		trust_raise(p);
-	burst_end(p, in, 0);
+	p->missed = false;
+	burst_end(p, in, p->trust && p->expected > arrived ? p->expected - (u32)arrived : 0);
 }
 
 static void trial_end(struct channel_pace *p, u64 arrived)
 {
-	if (arrived > p->expected)
+	if (arrived > p->expected && arrived >= BURST_MIN)
 		p->trust = MAX(p->trust, TRUST_TRIAL);
 	else
 		trial_rarer(p);
@@ -136,12 +142,10 @@ static void burst_short(struct channel_pace *p, u64 in)
 
 	if (p->trial)
 		trial_end(p, arrived);
-	if (arrived >= p->expected) {
-		burst_end(p, in, 0);
-		return;
-	}
-	trust_lower(p);
-	burst_end(p, in, p->missed || !p->trust ? 0 : p->expected - (u32)arrived);
+	p->missed = arrived < p->expected && !p->missed;
+	if (arrived < p->expected)
+		trust_lower(p);
+	burst_end(p, in, p->missed && p->trust ? p->expected - (u32)arrived : 0);
 }
 
 /* Notes what has come by now. False: the guest has been quiet for long, or has had its time. */
@@ -198,7 +202,7 @@ void pace_shown(struct vmbus_channel *ch)
 	p->out = out;
 	p->expected = (u32)MIN(p->expected + shown, (u64)UINT32_MAX);
 	p->shown_ns = loop_now_ns();
-	if (++p->shows < p->trial_after)
+	if (++p->shows < p->trial_after || p->expected >= BURST_ENOUGH)
 		return;
 	p->shows = 0;
 	p->trial = true;

@@ -196,6 +196,42 @@ static void fewer_requests_soon_wait_no_more(void **state)
 	assert_in_range(waited, 2, 4);
 }
 
+static void few_are_not_waited_for(void **state)
+{
+	struct bed *b = *state;
+	unsigned waited = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		for (unsigned n = 0; n < 3; n++)
+			waited += packets(b, 1);
+		pass(b, 1000 * US);
+		assert_int_equal(b->shown, b->ch.count.packets_out);
+	}
+	/* Trials: a packet or two each. */
+	assert_in_range(waited, 2, 40);
+}
+
+/* 64 requests: each half is shown when it is there. */
+static void a_deep_queue_is_shown_by_parts(void **state)
+{
+	struct bed *b = *state;
+	unsigned before;
+
+	for (unsigned i = 0; i < 8; i++) {
+		burst(b, 64, 5 * US);
+		pass(b, 1000 * US);
+	}
+	before = b->shows;
+	for (unsigned i = 0; i < 10; i++) {
+		burst(b, 32, 5 * US);
+		pass(b, 100 * US);
+		assert_int_equal(b->shown, b->ch.count.packets_out);
+		burst(b, 32, 5 * US);
+		pass(b, 1000 * US);
+	}
+	assert_int_equal(b->shows, before + 20);
+}
+
 static void what_is_old_is_not_expected(void **state)
 {
 	struct bed *b = *state;
@@ -262,6 +298,8 @@ int main(void)
 		cmocka_unit_test_setup(what_is_not_followed_is_not_held, setup),
 		cmocka_unit_test_setup(a_broken_burst_is_one_again, setup),
 		cmocka_unit_test_setup(fewer_requests_soon_wait_no_more, setup),
+		cmocka_unit_test_setup(few_are_not_waited_for, setup),
+		cmocka_unit_test_setup(a_deep_queue_is_shown_by_parts, setup),
 		cmocka_unit_test_setup(what_is_old_is_not_expected, setup),
 		cmocka_unit_test_setup(who_never_stops_is_shown_something, setup),
 		cmocka_unit_test_setup(late_answers_are_shown, setup),

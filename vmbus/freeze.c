@@ -102,7 +102,8 @@ static void channel_thaw(struct vmbus_channel *ch)
 void freeze_replied(struct vmbus_channel *ch)
 {
 	ch->quiet = !ch->result;
-	if (ch->quiet && !ch->bus->freezing)
+	/* Given up meanwhile; wanted again, it comes behind what the guest has asked for in between. */
+	if (ch->quiet && (!ch->bus->freezing || ch->close_wanted || ch->modify_wanted))
 		channel_thaw(ch);
 }
 

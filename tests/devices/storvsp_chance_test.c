@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What may happen to a controller's channels at the same time happens, in an order that chance picks,
- * one turn of one loop after the other: requests, resets, moves, closes, freezes, disks that come and
- * go, and chaos. Each request of a channel that stays open is answered once, a reset not before what
+ * one turn of one loop after the other: requests, resets, moves, closes, freezes that are given up or
+ * not, disks that come and go, and chaos. Each request of a channel that stays open is answered once, a reset not before what
  * its channel had sent before it, and nothing is left behind.
  */
 #include <errno.h>
@@ -144,6 +144,12 @@ static void do_freeze(struct chance *c, unsigned i)
 		stream_free(&out);
 		c->freezing = g->frozen = false;
 		vmbus_thaw(g->bus);
+	} else if (!pick(c, 2)) {
+		/* Given up; perhaps wanted again at once. */
+		vmbus_thaw(g->bus);
+		c->freezing = pick(c, 2);
+		if (c->freezing)
+			vmbus_freeze(g->bus, note_frozen, c);
 	}
 }
 
@@ -212,7 +218,7 @@ static struct chance *chance_new(u64 seed)
 	c->random = seed;
 	c->b = b;
 	c->chaos = (struct chaos){ .seed = seed, .delay_max_us = 60 };
-	b->g.chaos = &c->chaos;
+	b->g.chaos = seed % 5 ? &c->chaos : NULL;
 	assert_int_equal(fg_new_host(&b->g), 0);
 	bed_attach(b, 0, STORVSP_UNIT(0, 0));
 	bed_attach(b, 1, STORVSP_UNIT(0, 1));
@@ -221,6 +227,8 @@ static struct chance *chance_new(u64 seed)
 	bed_handshake(b, VSTOR_VERSION_WIN10);
 	bed_open_subs(b, BED_SUBS);
 	c->chaos.rate = seed % 3 * 200;
+	/* Bursts are paced where nothing is late. */
+	storvsp_device(b->s)->paced = !b->g.chaos;
 	return c;
 }
 

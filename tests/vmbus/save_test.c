@@ -524,11 +524,46 @@ static void given_up_at_once_and_wanted_again(void **state)
 	assert_int_equal(fg_count(&b->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE), 0);
 }
 
+/* Gives up, has the guest's message come, and wants it again: before a loop has heard of any of it. */
+static void ask_between(struct save_bed *b, const void *msg, u32 len, unsigned *frozen)
+{
+	vmbus_freeze(b->g.bus, count_frozen, frozen);
+	vmbus_thaw(b->g.bus);
+	save_post_raw(b, msg, len);
+	assert_int_equal(loop_turn(&b->g.control, 0), 0);
+	vmbus_freeze(b->g.bus, count_frozen, frozen);
+	fg_pump(&b->g);
+	vmbus_thaw(b->g.bus);
+	fg_pump(&b->g);
+}
+
+static void what_is_asked_in_between_is_done_first(void **state)
+{
+	struct vmbus_msg_modify_channel modify = { .header.msgtype = VMBUS_MSG_MODIFY_CHANNEL,
+						   .target_vp = 1 };
+	struct vmbus_msg_relid close = { .header.msgtype = VMBUS_MSG_CLOSE_CHANNEL };
+	struct save_bed *b = *state;
+	unsigned frozen = 0;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	modify.child_relid = close.child_relid = b->ch.relid;
+	ask_between(b, &modify, sizeof(modify), &frozen);
+	assert_int_equal(frozen, 1);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE), 1);
+	save_exchange(&b->ch, 1);
+	ask_between(b, &close, sizeof(close), &frozen);
+	assert_int_equal(frozen, 2);
+	assert_int_equal(b->e[CARRIER].closed, 1);
+	save_exchange(save_open(b, CARRIER), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(given_up_it_goes_on),
 		TEST(given_up_at_once_and_wanted_again),
+		TEST(what_is_asked_in_between_is_done_first),
 		TEST(nothing_yet),
 		TEST(unloaded),
 		TEST(connected_in_each_version),

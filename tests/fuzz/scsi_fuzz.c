@@ -17,6 +17,7 @@
 
 struct mem {
 	struct disk disk;
+	bool attached; /* until it is closed: an owner does not give one away twice */
 	u8 bytes[DISK_SIZE];
 };
 
@@ -87,6 +88,7 @@ static void mem_close(struct disk *disk)
 {
 	for (unsigned i = 0; i < bed.held_count; i++)
 		FUZZ_CHECK(bed.held[i]->disk != disk);
+	container_of(disk, struct mem, disk)->attached = false;
 }
 
 static const struct disk_ops mem_ops = { .submit = mem_submit, .close = mem_close };
@@ -105,7 +107,11 @@ static int place_attach(enum place place)
 {
 	struct disk *disk = place == LUN_EMPTY ? NULL : &bed.mem[place].disk;
 
-	return scsi_target_attach(&bed.target, place, place < LUN_DVD ? SCSI_DISK : SCSI_DVD, disk);
+	int err = scsi_target_attach(&bed.target, place, place < LUN_DVD ? SCSI_DISK : SCSI_DVD,
+				     disk);
+
+	bed.mem[place].attached |= !err && disk;
+	return err;
 }
 
 /* ---- Requests ---- */
@@ -202,6 +208,13 @@ static void op_request(struct fuzz_input *in)
 
 /* ---- The owner ---- */
 
+static void medium_change(struct scsi_unit *unit, struct mem *m, bool put_in)
+{
+	put_in = put_in && !m->attached;
+	if (!scsi_unit_change(unit, put_in ? &m->disk : NULL))
+		m->attached |= put_in;
+}
+
 static void op_owner(struct fuzz_input *in)
 {
 	enum place place = fuzz_below(in, PLACES);
@@ -226,7 +239,7 @@ static void op_owner(struct fuzz_input *in)
 		break;
 	case 5:
 		if (unit)
-			scsi_unit_change(unit, fuzz_below(in, 2) ? &bed.mem[place].disk : NULL);
+			medium_change(unit, &bed.mem[place], fuzz_below(in, 2));
 		break;
 	case 6:
 		if (unit)

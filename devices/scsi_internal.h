@@ -72,7 +72,7 @@ enum scsi_media_event {
 	SCSI_EVENTS = (1 << 3) - 1,
 };
 
-/* Reservations of a unit; under its lock. Nexuses are bits of `registered`. */
+/* Reservations of a unit; under its lock. */
 struct scsi_reservations {
 	u32 generation;
 	u64 key[SCSI_NEXUSES]; /* 0: not registered */

@@ -7,6 +7,7 @@
 
 /* Channels of all SCSI controllers, at most: others on the bus want some of its 256. */
 #define SCSI_CHANNELS 192u
+#define CPUS_PER_CHANNEL 4u
 
 static unsigned controller_count(const struct machine *m)
 {
@@ -18,13 +19,31 @@ static unsigned controller_count(const struct machine *m)
 	return count;
 }
 
-/* A queue for each vCPU. */
+/*
+ * A channel for every four vCPUs, as Hyper-V has it. More are rarely faster: Linux sends a request
+ * by a channel that interrupts another vCPU than the one it comes from where there is any, so that
+ * each completion has to be sent home.
+ */
+static unsigned channel_count(const struct machine *m, unsigned number)
+{
+	unsigned wanted = 0;
+
+	for (unsigned i = 0; i < m->files->disk_count; i++) {
+		const struct config_place *place = &m->config->place[i];
+
+		if (!place->ide && (unsigned)place->controller == number)
+			wanted = MAX(wanted, place->queues);
+	}
+	if (!wanted)
+		wanted = (m->config->cpus + CPUS_PER_CHANNEL - 1) / CPUS_PER_CHANNEL;
+	return MIN(wanted, SCSI_CHANNELS / MAX(controller_count(m), 1u));
+}
+
 static int add_scsi(struct machine *m, struct storvsp **s, unsigned number)
 {
-	unsigned channels = MIN(m->config->cpus, SCSI_CHANNELS / controller_count(m));
 	int err = storvsp_init(s, number, machine_uring, m);
 
-	return err ? err : storvsp_allow_sub_channels(*s, channels - 1);
+	return err ? err : storvsp_allow_sub_channels(*s, channel_count(m, number) - 1);
 }
 
 static int add_disk(struct machine *m, unsigned number)

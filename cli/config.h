@@ -34,6 +34,7 @@ struct chaos_config {
 struct config_place {
 	bool ide;
 	int controller, target, lun;
+	unsigned queues; /* its controller has at least so many; 0: what suits the vCPUs */
 };
 
 struct config {

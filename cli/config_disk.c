@@ -124,7 +124,7 @@ static const struct {
 
 static int disk_item_unknown(struct config_parse *p, char *item)
 {
-	static const char *const placed[] = { "bus", "controller", "target", "lun" };
+	static const char *const placed[] = { "bus", "controller", "target", "lun", "queues" };
 	bool valueless = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flag_items); i++)
@@ -139,8 +139,8 @@ static int disk_item_unknown(struct config_parse *p, char *item)
 	return config_fail(
 		p,
 		"'%s' is none of ro, ephemeral, format=, cache=, aio=, logical_block=, "
-		"lock=, backing=, iops=, bps=, burst=, bus=, controller=, target=, lun=; a "
-		"comma in a file name is written twice (,,)",
+		"lock=, backing=, iops=, bps=, burst=, bus=, controller=, target=, lun=, queues=; "
+		"a comma in a file name is written twice (,,)",
 		item);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where a disk appears in the guest: on which controller, as which target and LUN, or in which place
- * of the IDE bus. What the user leaves open is given out in the order of the options, to disks before
- * DVD drives, after what was asked for in full: a LUN of the first controller, if no other is named.
+ * of the IDE bus; and how many queues its controller has. What the user leaves open is given out in
+ * the order of the options, to disks before DVD drives, after what was asked for in full: a LUN of
+ * the first controller, if no other is named.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,8 +43,20 @@ static int place_number(struct config_parse *p, const char *name, int *field, co
 	return 1;
 }
 
+/* How many of them there are vCPUs for is known later: config_places(). */
+static int place_queues(struct config_parse *p, struct config_place *place, const char *value)
+{
+	u64 n;
+
+	if (!config_number(value, UINT32_MAX, &n) || !n)
+		return config_fail(p, "queues= is a number from 1 to that of the vCPUs");
+	place->queues = (unsigned)n;
+	return 1;
+}
+
 int config_place_item(struct config_parse *p, struct config_place *place, char *item)
 {
+	const char *queues = config_item_value(item, "queues");
 	const char *bus = config_item_value(item, "bus");
 	const char *controller = config_item_value(item, "controller");
 	const char *target = config_item_value(item, "target");
@@ -57,6 +70,8 @@ int config_place_item(struct config_parse *p, struct config_place *place, char *
 		return place_number(p, "target", &place->target, target);
 	if (lun)
 		return place_number(p, "lun", &place->lun, lun);
+	if (queues)
+		return place_queues(p, place, queues);
 	return 0;
 }
 
@@ -71,6 +86,8 @@ int config_place_judge(struct config_parse *p, const struct config_place *place)
 		return config_fail(p, "a controller has targets 0 to %d", limit->target - 1);
 	if (place->lun >= limit->lun)
 		return config_fail(p, "bus=ide has no LUN but 0");
+	if (place->ide && place->queues > 1)
+		return config_fail(p, "bus=ide has one queue");
 	return 0;
 }
 
@@ -122,12 +139,18 @@ static bool place_find(const struct config *c, struct config_place *place)
 	return false;
 }
 
+/* What follows is said of this disk. */
+static void place_blame(struct config_parse *p, unsigned disk)
+{
+	p->option = p->c->disk[disk].dvd ? "--dvd" : "--disk";
+	p->value = p->c->disk[disk].path;
+}
+
 static int place_fail(struct config_parse *p, unsigned disk)
 {
 	const struct config_place *place = &p->c->place[disk];
 
-	p->option = p->c->disk[disk].dvd ? "--dvd" : "--disk";
-	p->value = p->c->disk[disk].path;
+	place_blame(p, disk);
 	if (!place_full(place))
 		return config_fail(p, "there is no room left on that %s",
 				   place->ide ? "bus" : "controller");
@@ -162,6 +185,20 @@ static bool place_give(struct config *c, unsigned disk)
 	return true;
 }
 
+static int check_queues(struct config_parse *p)
+{
+	const struct config *c = p->c;
+
+	for (unsigned i = 0; i < c->disk_count; i++) {
+		if (c->place[i].queues <= c->cpus)
+			continue;
+		place_blame(p, i);
+		return config_fail(p, "queues=%u are more than the %u vCPUs of --cpus",
+				   c->place[i].queues, c->cpus);
+	}
+	return 0;
+}
+
 int config_places(struct config_parse *p)
 {
 	struct config *c = p->c;
@@ -177,5 +214,5 @@ int config_places(struct config_parse *p)
 	for (unsigned i = 0; i < c->disk_count; i++)
 		if (c->disk[i].dvd && !place_give(c, i))
 			return place_fail(p, i);
-	return 0;
+	return check_queues(p);
 }

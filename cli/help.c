@@ -50,6 +50,7 @@ static const char run_text[] =
 	"                         logical_block=512|4096\n"
 	"                         bus=scsi|ide controller=0..3 target=0|1 lun=0..63 (where the guest\n"
 	"                         finds it; else the next free place)\n"
+	"                         queues=N (channels of its controller; one for every four vCPUs)\n"
 	"      --dvd FILE|NBD-URI[,...]\n"
 	"                         a DVD drive with this image in it, read-only; items as for --disk,\n"
 	"                         but ephemeral, logical_block and bus=ide\n"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * disk_load ROUNDS MILLISECONDS: the /init of the benchmark `disk`: loads the modules of /modules,
- * takes the first disk that comes, virtio's or SCSI's, and puts each load on it for that long, ROUNDS
- * times in turn, by O_DIRECT and Linux's own asynchronous I/O (io_submit). A depth of one is one
- * thread's; the others have a thread a CPU, bound to it, each of that depth. The host reads its
- * counters when the console says "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that
- * follows either line.
+ * disk_load ROUNDS MILLISECONDS [LOAD...]: the /init of the benchmark `disk`: loads the modules of
+ * /modules, takes the first disk that comes, virtio's or SCSI's, and puts each load, or each of those
+ * named, on it for that long, ROUNDS times in turn, by O_DIRECT and Linux's own asynchronous I/O
+ * (io_submit). A depth of one is one thread's, on the first CPU or on the last; the others have a
+ * thread a CPU, bound to it, each of that depth. The host reads its counters when the console says
+ * "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that follows either line.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,14 +37,17 @@ struct load {
 	uint16_t opcode;
 	uint32_t size; /* bytes a request */
 	unsigned depth;
-	int random;
+	bool random, last; /* last: on the last CPU, where there are several */
 };
 
+#define READ IOCB_CMD_PREAD
+#define WRITE IOCB_CMD_PWRITE
 static const struct load loads[] = {
-	{ "randread-4k-qd1", IOCB_CMD_PREAD, 4096, 1, 1 },
-	{ "randread-4k-qd32", IOCB_CMD_PREAD, 4096, 32, 1 },
-	{ "randwrite-4k-qd32", IOCB_CMD_PWRITE, 4096, 32, 1 },
-	{ "seqread-1m-qd4", IOCB_CMD_PREAD, 1 << 20, 4, 0 },
+	{ "randread-4k-qd1", READ, 4096, 1, true, false },
+	{ "randread-4k-qd1-last", READ, 4096, 1, true, true },
+	{ "randread-4k-qd32", READ, 4096, 32, true, false },
+	{ "randwrite-4k-qd32", WRITE, 4096, 32, true, false },
+	{ "seqread-1m-qd4", READ, 1 << 20, 4, false, false },
 };
 
 struct job {
@@ -166,7 +170,8 @@ static void run_load(const struct load *l, int fd, uint64_t size, unsigned ms)
 	for (int i = 0; i < cpus; i++) {
 		struct job *j = &jobs[i];
 
-		*j = (struct job){ .load = l, .fd = fd, .cpu = i, .blocks = size / l->size };
+		*j = (struct job){ .load = l, .fd = fd, .blocks = size / l->size };
+		j->cpu = l->last ? (int)sysconf(_SC_NPROCESSORS_ONLN) - 1 : i;
 		j->next = l->random ? 0x9e3779b97f4a7c15u + (unsigned)i
 				    : j->blocks / (unsigned)cpus * (unsigned)i;
 		j->end_ns = begun + (uint64_t)ms * 1000000;
@@ -237,6 +242,17 @@ static int open_disk(void)
 	return -1;
 }
 
+/* Those named; all where none is. */
+static int wanted(const struct load *l, int argc, char **argv)
+{
+	if (l->last && sysconf(_SC_NPROCESSORS_ONLN) == 1)
+		return 0;
+	for (int i = 3; i < argc; i++)
+		if (!strcmp(argv[i], l->name))
+			return 1;
+	return argc <= 3;
+}
+
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 1, console, fd;
@@ -255,7 +271,8 @@ int main(int argc, char **argv)
 	rest();
 	for (int round = 0; round < rounds; round++)
 		for (unsigned i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
-			run_load(&loads[i], fd, size, ms);
+			if (wanted(&loads[i], argc, argv))
+				run_load(&loads[i], fd, size, ms);
 	printf("over .\n");
 	rest();
 	return reboot(RB_AUTOBOOT);

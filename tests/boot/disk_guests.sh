@@ -69,11 +69,11 @@ storage_guest() {
 	done
 	head -c 2M /dev/urandom >"$scratch/disk2"
 	headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" \
-		--disk "$scratch/disk2,controller=1,target=1,lun=3" --disk "$scratch/disk3,lun=9" \
+		--disk "$scratch/disk2,controller=1,target=1,lun=3,queues=$2" --disk "$scratch/disk3,lun=9" \
 		--disk "$scratch/disk4" --disk "$scratch/disk5,bus=ide" \
 		--disk "$scratch/disk6,bus=ide,controller=1,target=1" -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/storage.sh")" storage "$2" "$4" \
-		"4096:1:3:$2" "6144:0:9:$2" "8192:0:0:$2" 10240:0:0:1 12288:1:0:1
+		"4096:1:3:$2:$2" "6144:0:9:$2:1" "8192:0:0:$2:1" 10240:0:0:1:1 12288:1:0:1:1
 	cat "$scratch/out"
 	wanted 0 command
 }
@@ -125,7 +125,7 @@ fio_guest() {
 		mount -o loop "$scratch/direct.img" "$scratch/direct" || return
 	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
 		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((120 + $5 * 120)) \
-			--disk "$disk,ephemeral" --disk "$scratch/direct/raw,cache=none" \
+			--disk "$disk,ephemeral,queues=$2" --disk "$scratch/direct/raw,cache=none" \
 			--disk "$scratch/fio.qcow2,logical_block=4096" --append 'root=LABEL=root rw' -- \
 			sh -c "$(cd "$tests" && cat guest.sh values.sh verify.sh)" verify "$4" "$2" "$5" \
 			$((size * 2048)) $(((size + 4) * 2048))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
 # Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh storage.sh)" storage CPUS MOVES
-# SECTORS:TARGET:LUN:QUEUES...`: is each disk, known by its size, where it was put, with so many queues
-# and channels; and does the first one read the same while its channels move between CPUs, MOVES times?
+# SECTORS:TARGET:LUN:QUEUES:CHANNELS...`: is each disk, known by its size, where it was put, with so many
+# queues (Linux has one for each CPU) and channels; and does the first one read the same while its
+# channels move between CPUs, MOVES times?
 
 # disk SECTORS: sets $block, and $vmbus, the device behind it
 disk() {
@@ -14,7 +15,7 @@ disk() {
 	[ "$(cat "$block/size")" = "$1" ]
 }
 
-# placed SECTORS TARGET LUN QUEUES: a SCSI disk's instance says its controller, an IDE disk's its target
+# placed SECTORS TARGET LUN QUEUES CHANNELS: a SCSI disk's instance says its controller, an IDE disk's its target
 placed() {
 	disk "$1" || { echo "no disk of $1 sectors"; return 1; }
 	echo "${where##*/} $vmbus: $(ls "$vmbus/channels"), queues $(ls "$block/mq")"
@@ -23,7 +24,7 @@ placed() {
 	*) return 1 ;;
 	esac
 	# shellcheck disable=SC2012 # numbers
-	[ "$(ls "$block/mq" | wc -l)" -eq "$4" ] && [ "$(ls "$vmbus/channels" | wc -l)" -eq "$4" ] &&
+	[ "$(ls "$block/mq" | wc -l)" -eq "$4" ] && [ "$(ls "$vmbus/channels" | wc -l)" -eq "$5" ] &&
 		dd if="/dev/${block##*/}" of=/dev/null bs=64k count=8
 }
 

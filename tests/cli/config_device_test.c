@@ -55,6 +55,11 @@ static void where_disks_are(void **state)
 		{ "-k k -d a,bus=ide,controller=2", "0 to 1" },
 		{ "-k k -d a,bus=ide,lun=1", "no LUN but 0" },
 		{ "-k k -d a,bus=fc", "scsi, ide" },
+		{ "-k k -d a,queues=0", "1 to that of the vCPUs" },
+		{ "-k k -d a,queues=x", "1 to that of the vCPUs" },
+		{ "-k k -d a,queues=3 -c 2", "--disk a: queues=3 are more than the 2 vCPUs" },
+		{ "-k k -c 2 --dvd b,queues=3", "--dvd b: queues=3 are more" },
+		{ "-k k -c 2 -d a,bus=ide,queues=2", "one queue" },
 	};
 	struct line l;
 
@@ -72,6 +77,10 @@ static void where_disks_are(void **state)
 	expect_place(&l, 7, false, 0, 0, 2);
 	expect_place(&l, 8, true, 1, 1, 0);
 	expect_place(&l, 9, false, 1, 0, 1);
+	config_fini(&l.c);
+	parse_good(&l, "-k k -d a,queues=4 -d b -c 4");
+	assert_int_equal(l.c.place[0].queues, 4);
+	assert_int_equal(l.c.place[1].queues, 0);
 	config_fini(&l.c);
 	refuse_all(bad, ARRAY_SIZE(bad));
 }

@@ -163,6 +163,13 @@ static bool burst_goes_on(struct channel_pace *p, u64 in, u64 now)
 	return now - p->begun_ns < BURST_MAX_NS;
 }
 
+/* What was sent by now is shown in this turn, also where the next burst begins before that. */
+static void burst_over(struct vmbus_channel *ch)
+{
+	ch->pace.due = packets_out(ch) != ch->pace.out;
+	pace_end(ch);
+}
+
 bool pace_waits(struct vmbus_channel *ch)
 {
 	struct channel_pace *p = &ch->pace;
@@ -173,13 +180,13 @@ bool pace_waits(struct vmbus_channel *ch)
 	forget_stale(p);
 	if (arrived >= wanted(p)) {
 		burst_complete(p, in);
-		pace_end(ch);
+		burst_over(ch);
 		return false;
 	}
 	now = loop_now_ns();
 	if (!burst_goes_on(p, in, now)) {
 		burst_short(p, in);
-		pace_end(ch);
+		burst_over(ch);
 		return false;
 	}
 	step = step_ns(p, wanted(p) - arrived, p->begun_ns + BURST_MAX_NS - now);
@@ -189,7 +196,7 @@ bool pace_waits(struct vmbus_channel *ch)
 
 bool pace_holds(const struct vmbus_channel *ch)
 {
-	return ch->pace.look.armed;
+	return ch->pace.look.armed && !ch->pace.due;
 }
 
 void pace_shown(struct vmbus_channel *ch)
@@ -197,6 +204,7 @@ void pace_shown(struct vmbus_channel *ch)
 	struct channel_pace *p = &ch->pace;
 	u64 out = packets_out(ch), shown = out - p->out;
 
+	p->due = false;
 	if (!ch->device->paced || !shown)
 		return;
 	p->out = out;
@@ -211,7 +219,7 @@ void pace_shown(struct vmbus_channel *ch)
 
 void pace_end(struct vmbus_channel *ch)
 {
-	if (!pace_holds(ch))
+	if (!ch->pace.look.armed)
 		return;
 	loop_timer_disarm(ch->loop, &ch->pace.look);
 	/* One that closes shows nothing, and may be gone when the loop flushes. */

@@ -154,6 +154,7 @@ struct channel_request {
 /* pace.c: bursts of packets; the I/O loop's. */
 struct channel_pace {
 	struct loop_timer look; /* armed: a burst is under way, and what is sent waits */
+	bool due; /* ... but for what was sent before the last one ended */
 	u64 in; /* packets, when the last burst ended */
 	u64 out; /* ... when something was last shown to the guest, and the time */
 	u64 shown_ns;

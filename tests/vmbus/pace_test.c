@@ -232,6 +232,25 @@ static void a_deep_queue_is_shown_by_parts(void **state)
 	assert_int_equal(b->shows, before + 20);
 }
 
+/* A packet that comes as one burst ends begins the next, before the loop's end shows anything. */
+static void the_next_burst_holds_none_of_the_last(void **state)
+{
+	struct bed *b = *state;
+
+	settle(b);
+	b->ch.count.packets_out += 64;
+	run(b);
+	assert_true(b->ch.pace.expected >= 64);
+	b->ch.count.packets_in += 32;
+	b->ch.count.packets_out++;
+	assert_false(pace_waits(&b->ch));
+	b->ch.count.packets_in++;
+	assert_true(pace_waits(&b->ch));
+	assert_false(pace_holds(&b->ch));
+	pace_shown(&b->ch);
+	assert_true(pace_holds(&b->ch));
+}
+
 static void what_is_old_is_not_expected(void **state)
 {
 	struct bed *b = *state;
@@ -300,6 +319,7 @@ int main(void)
 		cmocka_unit_test_setup(fewer_requests_soon_wait_no_more, setup),
 		cmocka_unit_test_setup(few_are_not_waited_for, setup),
 		cmocka_unit_test_setup(a_deep_queue_is_shown_by_parts, setup),
+		cmocka_unit_test_setup(the_next_burst_holds_none_of_the_last, setup),
 		cmocka_unit_test_setup(what_is_old_is_not_expected, setup),
 		cmocka_unit_test_setup(who_never_stops_is_shown_something, setup),
 		cmocka_unit_test_setup(late_answers_are_shown, setup),

@@ -1,47 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
+# shellcheck shell=sh disable=SC2154,SC2317,SC2086 # see guest.sh; the functions are called by check; numbers
 # Runs inside a stock guest of candela_devices, in its initramfs, as `-- sh -c "$(cat guest.sh uio.sh
-# plug.sh)" plug ROUNDS ECHOES DISKS HELD`: channels come and go while the disk and the echo device
+# plug.sh)" plug ROUNDS ECHOES DISKS HELD TIMES`: channels come and go while the disk and the echo device
 # are busy. A round adds ECHOES echo devices and DISKS SCSI controllers with a disk each, opens
 # HELD of the echo devices by uio_hv_generic, reads all the new disks, and takes everything away.
+# Then, without that load, two disks come to a controller that stays, TIMES times, beside one that
+# stays, too, and is read all the time; they are written and read, and go while they are read.
 #
 # Two things Linux wants of a host that removes devices: that it does not rescind a channel before
 # the guest has taken in the offer, so every round waits for sysfs to show all of them; and that no
 # SCSI command is under way on a controller that goes (its driver would wait for it for ever, for a
 # rescinded channel is not read any more), so the disks are ejected first, while they are read.
 
-# what can be asked of the plug device, and the fields of its answer (plug_proto.h)
-status=0 add_echoes=1 add_disks=2 remove_echoes=3 remove_disks=4 eject_disks=5
-done=1 gone=4 refused=5
-
-# plug FIELD OP COUNT: a command to the plug device; that field of its answer
-plug() {
-	uio_guest plug "$plug_device" "$2" "$3" | cut -d ' ' -f "$1"
-}
-
 devices() {
 	set -- /sys/bus/vmbus/devices/*
 	echo $#
-}
-
-disks() {
-	set -- /sys/block/sd*
-	[ -e "$1" ] || set --
-	echo $#
-}
-
-# until_equal SECONDS VALUE COMMAND...: the command prints the value within that time
-until_equal() {
-	tries=$(($1 * 5)) wanted=$2
-	shift 2
-	while [ "$("$@")" != "$wanted" ]; do
-		tries=$((tries - 1))
-		if [ "$tries" -eq 0 ]; then
-			echo "$*: $("$@"), not $wanted"
-			return 1
-		fi
-		sleep 0.2
-	done
 }
 
 highest_relid() {
@@ -124,7 +97,78 @@ round() {
 	[ "$failed" -eq 0 ]
 }
 
-rounds=$1 echoes=$2 disks=$3 held=$4
+# ---- Units that come and go
+
+# What is written to and read of each: a MiB, 4 MiB from its beginning.
+filling() {
+	dd if="/dev/$1" bs=64k skip=64 count=16 iflag=direct 2>/dev/null
+}
+
+# fill BLOCK: writes what has not been there before, and reads it back
+fill() {
+	head -c 1048576 /dev/urandom >/run/filling &&
+		dd if=/run/filling of="/dev/$1" bs=64k seek=64 oflag=direct 2>/dev/null &&
+		filling "$1" | cmp - /run/filling
+}
+
+# read_on BLOCK SUM: until /run/units.stop is there
+read_on() {
+	while [ ! -e /run/units.stop ]; do
+		[ "$(filling "$1" | sha256sum)" = "$2" ] || echo "the disk that stays" >>/run/load.failed
+		echo stays >>/run/load
+		sleep 0.1
+	done
+}
+
+# unit LUN: one that has come is zeroed, whatever was at its place; takes data; and is read until it goes
+unit() {
+	until_equal 30 1 lun_is_there "$1" && block=$(bay_block "$1") &&
+		[ "$(cat "/sys/block/$block/size")" -eq 32768 ] && zeroed "$block" && fill "$block" || return
+	(while dd if="/dev/$block" of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done) &
+}
+
+lun_is_there() {
+	bay_block "$1" | grep -c .
+}
+
+zeroed() {
+	filling "$1" | cmp -n 1048576 - /dev/zero
+}
+
+# add_unit: the place is free once the last request for what was there has ended
+add_unit() {
+	until_equal 20 1 plug $done $bay_add 1
+}
+
+come() {
+	add_unit && add_unit && unit 2 && unit 3
+}
+
+go() {
+	[ "$(plug $done $bay_remove 2)" = 2 ] && until_equal 30 0 lun_is_there 3 && until_equal 30 0 lun_is_there 2
+}
+
+units_begin() {
+	add_unit && until_equal 30 1 lun_is_there 1 || return
+	stays=$(bay_block 1)
+	fill "$stays" || return
+	read_on "$stays" "$(filling "$stays" | sha256sum)" &
+}
+
+# units TIMES
+units() {
+	check "a disk comes and stays" units_begin
+	n=1
+	while [ "$n" -le "$1" ] && [ "$failed" -eq 0 ]; do
+		check "time $n: disks come" come
+		check "time $n: disks go" go
+		n=$((n + 1))
+	done
+	check "the disk that stays has stayed" [ "$(bay_block 1)" = "$stays" ]
+	echo "  $((n - 1)) x 2 disks on a controller that stays: $(cut -d ' ' -f 1 /proc/uptime) s"
+}
+
+rounds=$1 echoes=$2 disks=$3 held=$4 times=$5
 uio_load
 check "the disk is there" until_equal 20 1 disks
 mkdir -p /mnt
@@ -144,15 +188,20 @@ while [ "$n" -le "$rounds" ] && round "$n"; do
 done
 touch /run/stop
 wait
+[ "$times" -eq 0 ] || units "$times"
+touch /run/units.stop
+wait
 check "the disk is let go of" umount /mnt
 check "disk and echo device had no trouble" [ ! -e /run/load.failed ]
 cat /run/load.failed 2>/dev/null
 check "they were busy" sh -c 'grep -q disk /run/load && grep -q echo /run/load'
+[ "$times" -eq 0 ] || check "so was the disk that stays" grep -q stays /run/load
 echo "  meanwhile: $(grep -c disk /run/load) x 4 MB to the disk and back, $(grep -c echo /run/load) x 2,100 echoes"
-# of the readers whose disk was ejected
+# of the readers whose disk was ejected, and of commands that were told of units that come and go
 allowed="$allowed
 (I/O error|offline error|critical .* error).* sd[b-z]
-hv_storvsc .* tag#.* status: scsi 0x2 srb 0xa0
+hv_storvsc .* tag#.* status: scsi 0x2 srb 0x(a0|84)
+LUN assignments on this target have changed
 storvsc_on_io_completion: .* callbacks suppressed"
 check "no warning in dmesg" no_warnings
 exit "$failed"

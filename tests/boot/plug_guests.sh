@@ -24,14 +24,16 @@ echo_guest() {
 	wanted 0 command
 }
 
-# plug_guest KERNEL BACKEND ROUNDS ECHOES DISKS HELD: what plug.sh says
+# plug_guest KERNEL BACKEND ROUNDS ECHOES DISKS HELD TIMES: what plug.sh says
 plug_guest() {
 	kernel "$1" || return
 	rm -f "$scratch/load.img"
 	truncate -s 64M "$scratch/load.img" && PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 "$scratch/load.img" ||
 		return
-	with_devices --memory 1G --timeout $((120 + $3 * 60)) --cpus 2 --hyperv "$2" --disk "$scratch/load.img" -- \
-		sh -c "$(cat "$tests/guest.sh" "$tests/uio.sh" "$tests/plug.sh")" plug "$3" "$4" "$5" "$6"
+	export CANDELA_BAY=
+	with_devices --memory 1G --timeout $((120 + $3 * 60 + $7 * 20)) --cpus 2 --hyperv "$2" --disk "$scratch/load.img" -- \
+		sh -c "$(cat "$tests/guest.sh" "$tests/uio.sh" "$tests/plug.sh")" plug "$3" "$4" "$5" "$6" "$7"
+	unset CANDELA_BAY
 	cat "$scratch/out"
 	wanted 0 command && fsck_clean "$scratch/load.img"
 }

@@ -22,7 +22,7 @@
 
 #define SIZE MiB(4)
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SANITIZE_address) || defined(SANITIZE_thread)
 static const enum sandbox_mode mode = SANDBOX_OFF; /* sanitizers make calls of their own */
 #else
 static const enum sandbox_mode mode = SANDBOX_ON;

@@ -502,7 +502,7 @@ static void two_threads_lose_nothing(void **state)
 	assert_int_equal(n, STRESS_PACKETS);
 }
 
-#ifndef __SANITIZE_THREAD__ /* the race is the point of it */
+#ifndef SANITIZE_thread /* the race is the point of it */
 struct liar {
 	struct ring_descriptor *d;
 	struct ring_header *header;
@@ -572,7 +572,7 @@ int main(void)
 		WITH(setup, a_broken_write_index_does_not_signal_room),
 		WITH(setup, two_threads_lose_nothing),
 		WITH(setup_scatter, two_threads_lose_nothing),
-#ifndef __SANITIZE_THREAD__
+#ifndef SANITIZE_thread
 		WITH(setup, what_was_checked_is_what_is_used),
 #endif
 	};

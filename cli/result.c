@@ -212,7 +212,7 @@ static int replace(const char *path, const char *text)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	err = fd < 0 ? -errno : 0;
 	/* mkostemp() makes it the user's alone; it shall be a file like any other. */
-	if (!err && fchmod(fd, 0666 & ~mask))
+	if (fd >= 0 && fchmod(fd, 0666 & ~mask))
 		err = -errno;
 	if (fd >= 0) {
 		int write_err = write_close(fd, text);

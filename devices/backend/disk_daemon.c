@@ -219,7 +219,7 @@ become_daemon(struct opening *o, char *const argv[], pid_t parent)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
+	if (getppid() != parent || null < 0)
 		_exit(1);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);

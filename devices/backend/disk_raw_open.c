@@ -213,7 +213,7 @@ int disk_raw_open(struct disk **disk, const struct disk_config *config, char *er
 			    .error_size = error_size };
 	int err = image_open(&im);
 
-	if (!err)
+	if (im.fd >= 0)
 		err = image_measure(&im);
 	if (!err)
 		err = disk_lock(im.fd, config, error, error_size);

@@ -6,6 +6,7 @@
  * may be left.
  */
 #include "tests/fuzz/guest.h"
+#include "vmbus/save.h"
 #include "vmbus/server.h"
 
 #include <errno.h>

@@ -216,6 +216,8 @@ static int note_loss(const struct disk_nbd *n, const struct disk_op *op, int err
 static void flush_start(struct disk_nbd *n, struct disk_op *op)
 {
 	if (n->flushing) {
+		/* A write that shares one has moved nothing more when that ends. */
+		op->piece = (struct iovec){ NULL, 0 };
 		uring_list_push(&n->flushes, &op->io);
 		n->flush_count++;
 		return;

@@ -10,11 +10,13 @@
 # time the file system must recover and be clean, and hold all that was acknowledged before the mark.
 # With cache=unsafe, where a flush does nothing, the same must find that something was lost.
 #
-# It needs root: device mapper, loop devices, and mounts of what a guest made. Where something was lost,
-# CANDELA_CUT_KEEP names a directory that logs and lines are copied to, for cut_log and cut_check by hand.
+# It needs root: device mapper, loop devices, and mounts of what a guest made; and up to 3 GiB of memory.
+# Where something was lost, CANDELA_CUT_KEEP names a directory that logs and lines are copied to, for cut_log
+# and cut_check by hand.
 
 PATH=$PATH:/usr/sbin:/sbin
 cut_disks=0 # how many are set up
+cut_guest='' # candela, while it runs
 cut=$scratch/cut
 
 # cut_name N: the device of disk N
@@ -87,10 +89,10 @@ cut_up() {
 	truncate -s "${megabytes}M" "$cut/base$1" && truncate -s 2G "$cut/log$1" || return
 	base=$(losetup -f --show "$cut/base$1") && echo "$base" >>"$cut/loops" &&
 		log=$(losetup -f --show "$cut/log$1") && echo "$log" >>"$cut/loops" || return
-	dmsetup create "$(cut_name "$1")" --table "0 $(blockdev --getsz "$base") log-writes $base $log" &&
-		dmsetup mknodes "$(cut_name "$1")" || return
+	dmsetup create "$(cut_name "$1")" --table "0 $(blockdev --getsz "$base") log-writes $base $log" ||
+		return
 	cut_disks=$(($1 + 1))
-	cut_image "$1" "$2"
+	dmsetup mknodes "$(cut_name "$1")" && cut_image "$1" "$2"
 }
 
 # cut_off DIRECTORY: nothing is mounted there, any more
@@ -107,10 +109,14 @@ cut_release() {
 		! { cut_off "$cut/host$1" && dmsetup remove "$(cut_name "$1")"; } 2>/dev/null || return 0
 		sleep 0.5
 	done
+	echo "$(cut_name "$1") is in use and was left behind" >&2
 }
 
-# cut_down: gives back what cut_up took, as far as it came; the logs are whole then
+# cut_down: gives back what cut_up took, as far as it came; the logs are whole then. Interrupted, it may
+# find candela running.
 cut_down() {
+	[ -z "$cut_guest" ] || kill -9 "$cut_guest"
+	cut_guest=''
 	cut_off "$cut/mnt"
 	while [ "$cut_disks" -gt 0 ]; do
 		cut_disks=$((cut_disks - 1))
@@ -122,10 +128,10 @@ cut_down() {
 	rm -f "$cut/loops"
 }
 
-# cut_forget: its files, too
+# cut_forget: its files, too; what is still in use is at least out of the way
 cut_forget() {
 	cut_down
-	cut_off "$cut"
+	cut_off "$cut" || umount -R -l "$cut"
 }
 
 # cut_acked N: how many lines there are of disk N
@@ -158,19 +164,19 @@ cut_busy() {
 # cut_begin BACKEND CPUS SPEC...: sets up the disks and starts, in the background, a guest with them and
 # what marks their logs; sets $pid and $marker
 cut_begin() {
-	backend=$1 cpus=$2 n=0 options='' formats='' names=''
+	backend=$1 cpus=$2 n=0 options='' formats='' targets=''
 	shift 2
 	for spec; do
 		cut_up $n "$spec" || return
 		options="$options --disk $(cut_path $n "$spec"),${spec#*,}"
 		formats="$formats ${spec%%,*}:$(($(cut_megabytes $n) * 2048))"
-		names="$names $(cut_name $n)"
+		targets="$targets $(cut_name $n)"
 		n=$((n + 1))
 	done
 	cp "$build/tests/boot/cut_load" "$cut/program" && truncate -s 4M "$cut/program" &&
 		mkfifo "$cut/pipe" && : >"$cut/lines" || return
 	# shellcheck disable=SC2086 # words
-	"$build/tests/boot/cut_log" mark "$cut/lines" $names <"$cut/pipe" &
+	"$build/tests/boot/cut_log" mark "$cut/lines" $targets <"$cut/pipe" &
 	marker=$!
 	# shellcheck disable=SC2086 # words
 	"$candela" run -v --kernel "$vmlinuz" --initrd "$initrd" --console "file:$scratch/console" --timeout 150 \
@@ -178,7 +184,15 @@ cut_begin() {
 		--disk "$disk,ephemeral" --disk "$cut/program,ro" $options -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/cut.sh")" cut "$seed" 3 8192 $formats \
 		>"$cut/pipe" 2>"$scratch/err" </dev/null &
-	pid=$!
+	pid=$! cut_guest=$!
+}
+
+# cut_rest SECONDS: that long, or until half of the room for logs is taken
+cut_rest() {
+	for _ in $(seq 1 "$1"); do
+		[ "$(df --output=pcent "$cut" | tr -dc 0-9)" -lt 50 ] || return 0
+		sleep 1
+	done
 }
 
 # cut_load SECONDS BACKEND CPUS SPEC...: a guest with those disks is under load for that time, then killed
@@ -187,11 +201,11 @@ cut_load() {
 	shift
 	cut_begin "$@" || return
 	shift 2
-	cut_until 90 cut_formatted && cut_flush "$@" && sleep "$seconds" && cut_until 60 cut_busy
+	cut_until 90 cut_formatted && cut_flush "$@" && cut_rest "$seconds" && cut_until 60 cut_busy
 	busy=$?
 	kill -9 "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
-	status=$?
+	status=$? cut_guest=''
 	wait "$marker" || return
 	! grep trouble "$cut/lines" || return
 	if [ $busy -ne 0 ]; then

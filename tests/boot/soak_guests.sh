@@ -18,8 +18,8 @@ soak() {
 		done
 	done
 	for backend in kernel user; do
-		run "fio for long, 2 CPUs, $backend back end" fio_guest 6.12-cloud 2 $backend 64 "${ROUNDS:-10}"
-		run "fio for long, 4 CPUs, $backend back end" fio_guest 6.12-cloud 4 $backend 32 "${ROUNDS:-10}"
+		run_as_root "fio for long, 2 CPUs, $backend back end" fio_guest 6.12-cloud 2 $backend 64 "${ROUNDS:-10}"
+		run_as_root "fio for long, 4 CPUs, $backend back end" fio_guest 6.12-cloud 4 $backend 32 "${ROUNDS:-10}"
 		run "SCSI and DVD, 7.x-cloud, $backend back end" scsi_guest 7.x-cloud $backend host device target bus host
 	done
 	for backend in kernel user; do

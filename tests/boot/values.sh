@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# What Linux makes of a disk's values, and what it does to one under I/O. For scsi.sh, behind guest.sh.
+# What Linux makes of a disk's values, and what it does to one under I/O. For scsi.sh and
+# verify.sh, behind guest.sh.
 
 # block SECTORS: the name of the disk of so many sectors of 512 bytes
 block() {

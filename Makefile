@@ -152,7 +152,7 @@ help:
 	@echo "make run        boot a stock Debian guest; CMD='...' runs one command, FRESH=1 resets"
 	@echo "                its disk, KERNEL=6.1-cloud takes another (images/run --help)"
 	@echo "make test       everything a change must pass; GUESTS='pattern' narrows the stock guests"
-	@echo "make soak       hours of stock guests: drivers come and go, kexec, boots (SOAK='pattern', ROUNDS=10)"
+	@echo "make soak       hours of stock guests: power cuts, disks, drivers that go, kexec, boots (SOAK='pattern', ROUNDS=10)"
 	@echo "make lab        a shell in the lab, an emulated machine with a real KVM"
 	@echo "make unit       unit and protocol tests (SANITIZE=address,undefined BUILD=build/asan)"
 	@echo "make fuzz       every fuzz target for SECONDS=600 with JOBS=1 process, TARGET=name for one;"

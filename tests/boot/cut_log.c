@@ -9,8 +9,9 @@
  *	cut_log mark LINES NAME...        copies whole lines from stdin to the file LINES, each with a
  *	                                  number before it, which is a mark in the targets' logs
  *	cut_log plan LOG MARK COUNT SEED  at most COUNT moments behind that mark, the last of all, and
- *	                                  random ones, half of them right behind a mark: lines "ENTRY MARK", ascending, ENTRY the
- *	                                  first not durable, MARK the last before; first a line on the log
+ *	                                  random ones, half of them right behind a mark: lines
+ *	                                  "ENTRY MARK", ascending, ENTRY the first not durable,
+ *	                                  MARK the last before; first a line on the log
  *	cut_log apply LOG IMAGE FROM TO   carries out what is durable from entry FROM to before TO
  *	cut_log tear LOG IMAGE ENTRY SEED carries out a random part of the group at ENTRY, by 4 KiB
  */
@@ -213,7 +214,7 @@ static bool is_wanted(const struct log *l, uint64_t i, bool marked)
 	return is_moment(l, i) && marked == !!(l->entries[i - 1].flags & MARK);
 }
 
-/* A moment behind first: right behind a mark, or a write or flush. Where there is none of the kind, first. */
+/* A moment behind first: right behind a mark, or a write or flush; first where there is none such. */
 static uint64_t moment_choose(const struct log *l, uint64_t first, bool marked, uint64_t *random)
 {
 	uint64_t count = 0, i;

@@ -358,6 +358,32 @@ static void flushes_share_what_they_can(void **state)
 	nbd_server_remove(&s);
 }
 
+/* Without FUA a write ends with a flush; one that shares it goes no further. */
+static void a_fua_write_that_shares_a_flush_is_over_with_it(void **state)
+{
+	static u8 got[SIZE];
+	struct rig *r = *state;
+	struct nbd_server s;
+	struct disk *disk =
+		served(r, &s, (struct nbd_server_how){ .flags = NBD_ALL & ~NBD_SEND_FUA });
+	struct disk_request write[4];
+	u8 ones[BLOCK];
+
+	memset(ones, 1, BLOCK);
+	for (unsigned i = 0; i < ARRAY_SIZE(write); i++) {
+		write[i] = disk_request(DISK_WRITE, i * BLOCK, ones, BLOCK);
+		write[i].op.fua = true;
+		disk_request_start(&r->user, disk, &write[i]);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(write); i++)
+		assert_int_equal(disk_request_wait(&r->user, &write[i]), 0);
+	assert_int_equal(disk_io(&r->user, disk, DISK_READ, 0, got, SIZE), 0);
+	for (unsigned i = 0; i < SIZE; i++)
+		assert_int_equal(got[i], i < ARRAY_SIZE(write) * BLOCK);
+	disk->ops->close(disk);
+	nbd_server_remove(&s);
+}
+
 /* What stands on the disk would go on with blocks that it no longer takes. */
 static void a_server_whose_blocks_change_is_another(void **state)
 {
@@ -393,6 +419,7 @@ int main(void)
 		TEST(a_flush_that_failed_is_never_made_good),
 		TEST(nor_is_what_was_under_way_beside_it),
 		TEST(flushes_share_what_they_can),
+		TEST(a_fua_write_that_shares_a_flush_is_over_with_it),
 		TEST(a_server_whose_blocks_change_is_another),
 	};
 

@@ -57,18 +57,20 @@ static void verify_compares_each_block_with_one(void **state)
 
 static void verify_refuses(void **state)
 {
+	static const u8 bad[][10] = {
+		{ SCSI_VERIFY_10, 0x04, [8] = 1 }, /* BYTCHK 2, which there is not */
+		{ SCSI_VERIFY_10, 0x22, [8] = 1 },
+		{ SCSI_VERIFY_10, 0x02, [8] = 2 }, /* more than the data */
+		{ SCSI_VERIFY_10, 0x02, [7] = 0x0a },
+	};
 	struct bed *b = *state;
 
-	RUN(b, BLOCK, SCSI_VERIFY_10, 0x04, 0, 0, 0, 0, 0, 0, 1, 0);
-	assert_bad_cdb(b);
-	RUN(b, BLOCK, SCSI_VERIFY_10, 0x22, 0, 0, 0, 0, 0, 0, 1, 0);
-	assert_bad_cdb(b);
-	RUN(b, BLOCK, SCSI_VERIFY_10, 0x02, 0, 0, 0, 0, 0, 0, 2, 0);
-	assert_bad_cdb(b);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		bed_run_at(b, &b->target, 0, bad[i], sizeof(bad[i]), BLOCK);
+		assert_bad_cdb(b);
+	}
 	RUN(b, BLOCK, SCSI_VERIFY_10, 0x02, 0, 0, 0x10, 0, 0, 0, 1, 0);
 	assert_sense(b, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LBA_OUT_OF_RANGE);
-	RUN(b, BLOCK, SCSI_VERIFY_10, 0x02, 0, 0, 0, 0, 0, 0x0a, 0, 0);
-	assert_bad_cdb(b);
 	b->spy.err = -EIO;
 	RUN(b, BLOCK, SCSI_VERIFY_10, 0x02, 0, 0, 0, 0, 0, 0, 1, 0);
 	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_READ_ERROR);

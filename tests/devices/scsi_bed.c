@@ -169,3 +169,18 @@ void bed_expect_attention(struct bed *b, u8 nexus, u16 asc)
 	else
 		assert_good(b, 0);
 }
+
+void bed_reserve_out(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
+{
+	memset(b->buf, 0, 24);
+	scsi_put64(b->buf, key);
+	scsi_put64(b->buf + 8, action_key);
+	b->nexus = nexus;
+	RUN(b, 24, SCSI_PERSISTENT_RESERVE_OUT, action, type, 0, 0, 0, 0, 0, 24, 0);
+}
+
+void bed_reserve_good(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
+{
+	bed_reserve_out(b, nexus, action, type, key, action_key);
+	assert_good(b, 24);
+}

@@ -62,6 +62,10 @@ void bed_turn(struct bed *b);
 /* TEST UNIT READY for this nexus: a unit attention of asc, or good where that is 0. */
 void bed_expect_attention(struct bed *b, u8 nexus, u16 asc);
 
+/* PERSISTENT RESERVE OUT of an initiator; and one that is carried out. */
+void bed_reserve_out(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key);
+void bed_reserve_good(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key);
+
 #define RUN(b, len, ...)                                                               \
 	do {                                                                           \
 		const u8 cdb_[] = { __VA_ARGS__ };                                     \

@@ -4,27 +4,11 @@
 
 enum { WE = 1, EA = 3, WE_RO = 5, EA_RO = 6, WE_AR = 7, EA_AR = 8 };
 
-/* PERSISTENT RESERVE OUT of an initiator. */
-static void out(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
-{
-	memset(b->buf, 0, 24);
-	scsi_put64(b->buf, key);
-	scsi_put64(b->buf + 8, action_key);
-	b->nexus = nexus;
-	RUN(b, 24, SCSI_PERSISTENT_RESERVE_OUT, action, type, 0, 0, 0, 0, 0, 24, 0);
-}
-
-static void good(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
-{
-	out(b, nexus, action, type, key, action_key);
-	assert_good(b, 24);
-}
-
 /* Registers initiators 0 to count - 1 with keys 0x10, 0x11, ... */
 static void register_all(struct bed *b, u8 count)
 {
 	for (u8 i = 0; i < count; i++)
-		good(b, i, SCSI_PR_REGISTER, 0, 0, 0x10 + i);
+		bed_reserve_good(b, i, SCSI_PR_REGISTER, 0, 0, 0x10 + i);
 }
 
 static u32 in(struct bed *b, u8 action)
@@ -68,7 +52,7 @@ static void every_type_lets_in_whom_it_should(void **state)
 
 	register_all(b, 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		good(b, 0, SCSI_PR_RESERVE, rows[i].type, 0x10, 0);
+		bed_reserve_good(b, 0, SCSI_PR_RESERVE, rows[i].type, 0x10, 0);
 		for (u8 n = 0; n < 3; n++) {
 			assert_int_equal(reads(b, n), rows[i].reads[n]);
 			assert_int_equal(writes(b, n), rows[i].writes[n]);
@@ -77,7 +61,7 @@ static void every_type_lets_in_whom_it_should(void **state)
 			RUN(b, 36, SCSI_INQUIRY, 0, 0, 0, 36, 0);
 			assert_good(b, 36);
 		}
-		good(b, 0, SCSI_PR_RELEASE, rows[i].type, 0x10, 0);
+		bed_reserve_good(b, 0, SCSI_PR_RELEASE, rows[i].type, 0x10, 0);
 		bed_expect_attention(b, 1, rows[i].type > EA ? SCSI_ASC_RESERVATIONS_RELEASED : 0);
 		bed_expect_attention(b, 2, 0);
 		assert_true(writes(b, 2));
@@ -88,24 +72,24 @@ static void keys_are_asked_for(void **state)
 {
 	struct bed *b = *state;
 
-	out(b, 0, SCSI_PR_RESERVE, WE, 0, 0);
+	bed_reserve_out(b, 0, SCSI_PR_RESERVE, WE, 0, 0);
 	assert_conflict(b); /* not registered */
-	out(b, 0, SCSI_PR_REGISTER, 0, 5, 6);
+	bed_reserve_out(b, 0, SCSI_PR_REGISTER, 0, 5, 6);
 	assert_conflict(b);
-	good(b, 0, SCSI_PR_REGISTER, 0, 0, 0);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 0, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 0);
-	good(b, 0, SCSI_PR_REGISTER, 0, 0, 6);
-	out(b, 0, SCSI_PR_REGISTER, 0, 0, 7);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 0, 6);
+	bed_reserve_out(b, 0, SCSI_PR_REGISTER, 0, 0, 7);
 	assert_conflict(b);
-	good(b, 0, SCSI_PR_REGISTER_AND_IGNORE, 0, 99, 7);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER_AND_IGNORE, 0, 99, 7);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 8);
 	assert_int_equal(scsi_get32(b->buf), 2);
 	assert_int_equal(scsi_get64(b->buf + 8), 7);
 	for (u8 action = SCSI_PR_RESERVE; action <= SCSI_PR_PREEMPT_AND_ABORT; action++) {
-		out(b, 0, action, WE, 6, 7);
+		bed_reserve_out(b, 0, action, WE, 6, 7);
 		assert_conflict(b);
 	}
-	good(b, 0, SCSI_PR_REGISTER, 0, 7, 0);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 7, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 0);
 }
 
@@ -114,20 +98,20 @@ static void reserving_and_releasing(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 2);
-	good(b, 0, SCSI_PR_RESERVE, WE, 0x10, 0);
-	good(b, 0, SCSI_PR_RESERVE, WE, 0x10, 0); /* again */
-	out(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, WE, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, WE, 0x10, 0); /* again */
+	bed_reserve_out(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
 	assert_conflict(b);
-	out(b, 1, SCSI_PR_RESERVE, WE, 0x11, 0);
+	bed_reserve_out(b, 1, SCSI_PR_RESERVE, WE, 0x11, 0);
 	assert_conflict(b);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
 	assert_int_equal(scsi_get64(b->buf + 8), 0x10);
 	assert_int_equal(b->buf[21], WE);
-	good(b, 1, SCSI_PR_RELEASE, WE, 0x11, 0); /* not its own: nothing happens */
+	bed_reserve_good(b, 1, SCSI_PR_RELEASE, WE, 0x11, 0); /* not its own: nothing happens */
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
-	out(b, 0, SCSI_PR_RELEASE, EA, 0x10, 0);
+	bed_reserve_out(b, 0, SCSI_PR_RELEASE, EA, 0x10, 0);
 	assert_sense(b, SCSI_ILLEGAL_REQUEST, SCSI_ASC_INVALID_RELEASE);
-	good(b, 0, SCSI_PR_RELEASE, WE, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RELEASE, WE, 0x10, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 0);
 }
 
@@ -137,18 +121,18 @@ static void unregistering(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 3);
-	good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
-	good(b, 0, SCSI_PR_REGISTER, 0, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 0x10, 0);
 	assert_true(writes(b, 3));
 	bed_expect_attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
 	bed_expect_attention(b, 2, SCSI_ASC_RESERVATIONS_RELEASED);
-	good(b, 1, SCSI_PR_RESERVE, WE_AR, 0x11, 0);
+	bed_reserve_good(b, 1, SCSI_PR_RESERVE, WE_AR, 0x11, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
 	assert_int_equal(scsi_get64(b->buf + 8), 0);
-	good(b, 1, SCSI_PR_REGISTER, 0, 0x11, 0);
+	bed_reserve_good(b, 1, SCSI_PR_REGISTER, 0, 0x11, 0);
 	assert_false(writes(b, 3));
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
-	good(b, 2, SCSI_PR_REGISTER, 0, 0x12, 0);
+	bed_reserve_good(b, 2, SCSI_PR_REGISTER, 0, 0x12, 0);
 	assert_true(writes(b, 3));
 }
 
@@ -157,8 +141,8 @@ static void clearing(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 3);
-	good(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
-	good(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
+	bed_reserve_good(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_KEYS), 0);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 0);
 	bed_expect_attention(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
@@ -172,8 +156,8 @@ static void preempting_the_holder(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 3);
-	good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
-	good(b, 1, SCSI_PR_PREEMPT, EA, 0x11, 0x10);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
+	bed_reserve_good(b, 1, SCSI_PR_PREEMPT, EA, 0x11, 0x10);
 	assert_int_equal(in(b, SCSI_PR_READ_RESERVATION), 16);
 	assert_int_equal(scsi_get64(b->buf + 8), 0x11);
 	assert_int_equal(b->buf[21], EA);
@@ -189,20 +173,20 @@ static void preempting_others(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 4);
-	good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
-	good(b, 0, SCSI_PR_PREEMPT_AND_ABORT, WE_RO, 0x10, 0x12);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, WE_RO, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_PREEMPT_AND_ABORT, WE_RO, 0x10, 0x12);
 	bed_expect_attention(b, 2, SCSI_ASC_REGISTRATIONS_PREEMPTED);
 	assert_false(writes(b, 2));
 	assert_true(writes(b, 0) && writes(b, 1));
-	out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0x12);
+	bed_reserve_out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0x12);
 	assert_conflict(b); /* there is no such key any more */
-	out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0);
+	bed_reserve_out(b, 0, SCSI_PR_PREEMPT, WE_RO, 0x10, 0);
 	assert_bad_list(b);
-	good(b, 0, SCSI_PR_RELEASE, WE_RO, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RELEASE, WE_RO, 0x10, 0);
 	bed_expect_attention(b, 1, SCSI_ASC_RESERVATIONS_RELEASED);
 	bed_expect_attention(b, 3, SCSI_ASC_RESERVATIONS_RELEASED);
-	good(b, 1, SCSI_PR_RESERVE, EA_AR, 0x11, 0);
-	good(b, 3, SCSI_PR_PREEMPT, WE, 0x13, 0); /* all registrants at once */
+	bed_reserve_good(b, 1, SCSI_PR_RESERVE, EA_AR, 0x11, 0);
+	bed_reserve_good(b, 3, SCSI_PR_PREEMPT, WE, 0x13, 0); /* all registrants at once */
 	bed_expect_attention(b, 0, SCSI_ASC_REGISTRATIONS_PREEMPTED);
 	bed_expect_attention(b, 1, SCSI_ASC_REGISTRATIONS_PREEMPTED);
 	bed_expect_attention(b, 3, 0);
@@ -215,7 +199,7 @@ static void full_status_and_capabilities(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 2);
-	good(b, 1, SCSI_PR_RESERVE, WE_RO, 0x11, 0);
+	bed_reserve_good(b, 1, SCSI_PR_RESERVE, WE_RO, 0x11, 0);
 	assert_int_equal(in(b, SCSI_PR_READ_FULL_STATUS), 96);
 	assert_int_equal(scsi_get64(b->buf + 8), 0x10);
 	assert_int_equal(b->buf[20], 0);
@@ -235,13 +219,13 @@ static void bad_requests(void **state)
 	struct bed *b = *state;
 
 	register_all(b, 1);
-	out(b, 0, SCSI_PR_RESERVE, 2, 0x10, 0);
+	bed_reserve_out(b, 0, SCSI_PR_RESERVE, 2, 0x10, 0);
 	assert_bad_cdb(b);
-	out(b, 0, SCSI_PR_RESERVE, 0x10 | WE, 0x10, 0);
+	bed_reserve_out(b, 0, SCSI_PR_RESERVE, 0x10 | WE, 0x10, 0);
 	assert_bad_cdb(b);
-	out(b, 0, SCSI_PR_RESERVE, 15, 0x10, 0);
+	bed_reserve_out(b, 0, SCSI_PR_RESERVE, 15, 0x10, 0);
 	assert_bad_cdb(b);
-	out(b, 0, 7, 0, 0x10, 0);
+	bed_reserve_out(b, 0, 7, 0, 0x10, 0);
 	assert_bad_cdb(b); /* REGISTER AND MOVE */
 	RUN(b, 24, SCSI_PERSISTENT_RESERVE_OUT, 0, 0, 0, 0, 0, 0, 0, 23, 0);
 	assert_sense(b, SCSI_ILLEGAL_REQUEST, SCSI_ASC_PARAMETER_LIST_LENGTH);
@@ -274,7 +258,7 @@ static void reserve_and_release(void **state)
 	RUN(b, 0, SCSI_RELEASE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 	assert_good(b, 0); /* successful, and without effect */
 	assert_false(reads(b, 1));
-	out(b, 0, SCSI_PR_REGISTER, 0, 0, 1);
+	bed_reserve_out(b, 0, SCSI_PR_REGISTER, 0, 0, 1);
 	assert_conflict(b);
 	b->nexus = 0;
 	RUN(b, 0, SCSI_RELEASE_6, 0, 0, 0, 0, 0);
@@ -297,7 +281,7 @@ static void a_reset_ends_reserve_but_not_what_persists(void **state)
 	assert_true(writes(b, 1));
 	bed_expect_attention(b, 0, SCSI_ASC_RESET);
 	register_all(b, 1);
-	good(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, EA, 0x10, 0);
 	scsi_unit_reset(unit);
 	bed_expect_attention(b, 1, SCSI_ASC_RESET);
 	assert_false(reads(b, 1));

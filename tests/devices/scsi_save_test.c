@@ -117,16 +117,6 @@ static void unit_attentions(void **state)
 	bed_expect_attention(b, 3, SCSI_ASC_REPORTED_LUNS_CHANGED);
 }
 
-static void reserve_out(struct bed *b, u8 nexus, u8 action, u8 type, u64 key, u64 action_key)
-{
-	memset(b->buf, 0, 24);
-	scsi_put64(b->buf, key);
-	scsi_put64(b->buf + 8, action_key);
-	b->nexus = nexus;
-	RUN(b, 24, SCSI_PERSISTENT_RESERVE_OUT, action, type, 0, 0, 0, 0, 0, 24, 0);
-	assert_good(b, 24);
-}
-
 static void write_block(struct bed *b, u8 nexus)
 {
 	b->nexus = nexus;
@@ -137,9 +127,9 @@ static void persistent_reservations(void **state)
 {
 	struct bed *b = *state;
 
-	reserve_out(b, 0, SCSI_PR_REGISTER, 0, 0, 0x10);
-	reserve_out(b, 1, SCSI_PR_REGISTER, 0, 0, 0x11);
-	reserve_out(b, 1, SCSI_PR_RESERVE, 1, 0x11, 0);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 0, 0x10);
+	bed_reserve_good(b, 1, SCSI_PR_REGISTER, 0, 0, 0x11);
+	bed_reserve_good(b, 1, SCSI_PR_RESERVE, 1, 0x11, 0);
 	move_disk(b);
 	write_block(b, 0);
 	assert_conflict(b);
@@ -154,7 +144,7 @@ static void persistent_reservations(void **state)
 	RUN(b, 512, SCSI_PERSISTENT_RESERVE_IN, SCSI_PR_READ_RESERVATION, 0, 0, 0, 0, 0, 2, 0, 0);
 	assert_true(scsi_get64(b->buf + 8) == 0x11);
 	assert_int_equal(b->buf[8 + 13], 1);
-	reserve_out(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
+	bed_reserve_good(b, 1, SCSI_PR_CLEAR, 0, 0x11, 0);
 	move_disk(b);
 	bed_expect_attention(b, 0, SCSI_ASC_RESERVATIONS_PREEMPTED);
 	write_block(b, 2);
@@ -351,8 +341,8 @@ static void altered_it_is_refused_or_just_that(void **state)
 	unsigned plain, reserved, dvd;
 
 	altered_anywhere(b, &plain);
-	reserve_out(b, 0, SCSI_PR_REGISTER, 0, 0, 0x10);
-	reserve_out(b, 0, SCSI_PR_RESERVE, 1, 0x10, 0);
+	bed_reserve_good(b, 0, SCSI_PR_REGISTER, 0, 0, 0x10);
+	bed_reserve_good(b, 0, SCSI_PR_RESERVE, 1, 0x10, 0);
 	altered_anywhere(b, &reserved);
 	drive(b, &b->spy.disk);
 	altered_anywhere(b, &dvd);

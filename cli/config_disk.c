@@ -10,17 +10,24 @@
 #define DISK_BURST_MIN_MS 10u
 #define DISK_BURST_MAX_MS 3600000u
 
+/* An item of words; *field is an enum whose values are the words' indices. */
+static int disk_word(struct config_parse *p, const char *key, const char *value,
+		     const char *const *words, unsigned *field)
+{
+	int i = config_word(p, key, value, words);
+
+	if (i >= 0)
+		*field = (unsigned)i;
+	return MIN(i, 0);
+}
+
 static int disk_format(struct config_parse *p, struct disk_config *disk, const char *value)
 {
 	const char *words[DISK_FORMATS + 1] = { NULL };
-	int i;
 
 	for (enum disk_format f = DISK_AUTO; f < DISK_FORMATS; f++)
 		words[f] = disk_format_name(f);
-	i = config_word(p, "format", value, words);
-	if (i >= 0)
-		disk->format = (enum disk_format)i;
-	return MIN(i, 0);
+	return disk_word(p, "format", value, words, &disk->format);
 }
 
 static int disk_cache(struct config_parse *p, struct disk_config *disk, const char *value)
@@ -29,11 +36,8 @@ static int disk_cache(struct config_parse *p, struct disk_config *disk, const ch
 					     [DISK_DIRECT] = "none",
 					     [DISK_UNSAFE] = "unsafe",
 					     NULL };
-	int i = config_word(p, "cache", value, words);
 
-	if (i >= 0)
-		disk->cache = (enum disk_cache)i;
-	return MIN(i, 0);
+	return disk_word(p, "cache", value, words, &disk->cache);
 }
 
 static int disk_aio(struct config_parse *p, struct disk_config *disk, const char *value)
@@ -42,11 +46,8 @@ static int disk_aio(struct config_parse *p, struct disk_config *disk, const char
 					     [DISK_AIO_URING] = "io_uring",
 					     [DISK_AIO_THREADS] = "threads",
 					     NULL };
-	int i = config_word(p, "aio", value, words);
 
-	if (i >= 0)
-		disk->aio = (enum disk_aio)i;
-	return MIN(i, 0);
+	return disk_word(p, "aio", value, words, &disk->aio);
 }
 
 static int disk_logical_block(struct config_parse *p, struct disk_config *disk, const char *value)

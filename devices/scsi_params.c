@@ -132,10 +132,13 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 	scsi_data(c, len, alloc);
 }
 
-/* The row that is asked for, whichever it is; NULL: none. */
+/*
+ * The row that is asked for, whichever it is; NULL: none. Who asks for one without service actions (1)
+ * may leave anything in the field of theirs.
+ */
 static const struct scsi_row *opcode_row(const struct scsi_command *c, bool *known)
 {
-	u16 action = scsi_get16(c->cdb + 4);
+	u16 action = (c->cdb[2] & 0x07) == 1 ? 0 : scsi_get16(c->cdb + 4);
 	const struct scsi_row *row = scsi_row_find(c->cdb[3], (u8)action, known);
 
 	return row && row->action != SCSI_NO_ACTION && action > 0x1f ? NULL : row;

@@ -235,6 +235,25 @@ static void commands_one_by_one(void **state)
 	assert_bad_cdb(b);
 }
 
+/* One without service actions is asked for (1): what the field of theirs holds says nothing. */
+static void a_service_action_is_looked_at_where_one_is_meant(void **state)
+{
+	static const u16 actions[] = { 0,     1,    SCSI_SA_READ_CAPACITY_16,
+				       0x1f,  0x20, 0x100 | SCSI_SA_READ_CAPACITY_16,
+				       0xffff };
+	struct bed *b = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
+		u8 high = (u8)(actions[i] >> 8), low = (u8)actions[i];
+
+		supported(b, 1, SCSI_INQUIRY, actions[i], 3);
+		supported(b, 1, 0xff, actions[i], 1);
+		RUN(b, 64, SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPCODES, 1,
+		    SCSI_SERVICE_ACTION_IN_16, high, low, 0, 0, 0, 64, 0, 0);
+		assert_bad_cdb(b);
+	}
+}
+
 static void a_self_test_is_passed(void **state)
 {
 	struct bed *b = *state;
@@ -296,6 +315,7 @@ int main(void)
 		TEST(limits_are_kept_to_the_block),
 		TEST(units_by_select_report),
 		TEST(commands_one_by_one),
+		TEST(a_service_action_is_looked_at_where_one_is_meant),
 		TEST(a_self_test_is_passed),
 		TEST(as_much_as_there_is_room_for),
 	};

@@ -23,7 +23,7 @@ ioctl arg1 == KVM_GET_SREGS         # likewise
 ioctl arg1 == KVM_GET_LAPIC         # likewise
 ioctl arg1 == KVM_GET_MP_STATE      # likewise
 accept4                             # someone connects to --console unix:
-dup                                 # that connection's other direction
+fcntl arg1 == F_DUPFD_CLOEXEC       # that connection's other direction
 poll                                # the console's last output
 restart_syscall                     # poll() after the program was stopped and continued
 timer_settime                       # makes a virtual CPU leave the guest

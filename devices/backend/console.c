@@ -272,7 +272,7 @@ static void listen_ready(struct loop_fd *f, u32 events)
 	int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0 || watch_output(c, dup(fd))) {
+	if (fd < 0 || watch_output(c, fcntl(fd, F_DUPFD_CLOEXEC, 0))) {
 		if (fd >= 0)
 			close(fd);
 		listen_pause(c);

@@ -262,6 +262,23 @@ static int client_connect(void)
 	return client;
 }
 
+/* What this process starts (a disk's server) must not have them open. */
+static void a_client_s_descriptors_are_our_own(void **state)
+{
+	struct fixture f = { .room = sizeof(f.got) };
+	int client;
+
+	(void)state;
+	listen_begin(&f);
+	client = client_connect();
+	turns(&f);
+	assert_int_equal(fcntl(f.console.client_fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(f.console.out.fd, F_GETFD), FD_CLOEXEC);
+	close(client);
+	turns(&f);
+	listen_end(&f);
+}
+
 static void unix_client(void **state)
 {
 	struct fixture f = { .room = sizeof(f.got) };
@@ -429,6 +446,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(close_frees_a_waiting_writer, setup, teardown),
 		cmocka_unit_test(flood_leaves_the_loop_to_others),
 		cmocka_unit_test(unix_client),
+		cmocka_unit_test(a_client_s_descriptors_are_our_own),
 		cmocka_unit_test(a_client_without_descriptors_waits),
 		cmocka_unit_test(a_paused_terminal_does_not_hold_the_loop),
 		cmocka_unit_test(a_master_is_kept),

@@ -232,7 +232,8 @@ static int device_check(const struct vmbus *bus, const struct vmbus_device *dev)
 
 	if (dev->ops->packet_max < sizeof(struct ring_descriptor) ||
 	    dev->ops->packet_max > VMBUS_PACKET_MAX || !dev->ops->detach != !dev->ops->attach ||
-	    !dev->ops->save != !dev->ops->restore)
+	    !dev->ops->save != !dev->ops->restore ||
+	    !dev->ops->save_state != !dev->ops->restore_state)
 		return -EINVAL;
 	for (u32 i = 0; i < VMBUS_CHANNELS_MAX; i++) {
 		const struct vmbus_channel *other = bus->channel[i];

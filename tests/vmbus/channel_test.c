@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Channels as the control loop has them: opening, closing, where interrupts go. */
+/* Channels as the control loop has them: of which devices, opening, closing, where interrupts go. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,79 @@
 #include <cmocka.h>
 
 #include "tests/vmbus/channel_bed.h"
+
+/* ---- Devices --------------------------------------------------------------------------------- */
+
+static int open_nothing(struct vmbus_channel *ch)
+{
+	(void)ch;
+	return -ECONNREFUSED;
+}
+
+static void ignore(struct vmbus_channel *ch)
+{
+	(void)ch;
+}
+
+static void save_nothing(struct vmbus_channel *ch, struct stream_out *out)
+{
+	(void)ch, (void)out;
+}
+
+static int restore_nothing(struct vmbus_channel *ch, struct stream_in *in)
+{
+	(void)ch, (void)in;
+	return 0;
+}
+
+static void save_no_state(struct vmbus_device *dev, struct stream_out *out)
+{
+	(void)dev, (void)out;
+}
+
+static int restore_no_state(struct vmbus_device *dev, struct stream_in *in, bool apply)
+{
+	(void)dev, (void)in, (void)apply;
+	return 0;
+}
+
+#define OPS(packet, ...)                                                                       \
+	{                                                                                      \
+		.name = "test", .packet_max = (packet), .open = open_nothing, .ready = ignore, \
+		.close = ignore, __VA_ARGS__                                                   \
+	}
+
+/* What comes in pairs comes in pairs, and packets are neither too small nor too large. */
+static void a_device_is_whole(void **state)
+{
+	static const struct vmbus_device_ops bad[] = {
+		OPS(64, .detach = ignore),
+		OPS(64, .attach = ignore),
+		OPS(64, .save = save_nothing),
+		OPS(64, .restore = restore_nothing),
+		OPS(64, .save_state = save_no_state),
+		OPS(64, .restore_state = restore_no_state),
+		OPS(15, .type = { { 1 } }),
+		OPS(VMBUS_PACKET_MAX + 1, .type = { { 1 } }),
+	};
+	static const struct vmbus_device_ops good[] = {
+		OPS(16, .detach = ignore, .attach = ignore),
+		OPS(VMBUS_PACKET_MAX, .save = save_nothing, .restore = restore_nothing,
+		    .save_state = save_no_state, .restore_state = restore_no_state),
+	};
+	static struct vmbus_device dev[ARRAY_SIZE(good)];
+	struct channel_bed *f = *state;
+
+	for (u8 i = 0; i < ARRAY_SIZE(good); i++) {
+		dev[i] = (struct vmbus_device){ .instance = { { 0x51, i } } };
+		for (unsigned n = 0; n < ARRAY_SIZE(bad); n++) {
+			dev[i].ops = &bad[n];
+			assert_int_equal(vmbus_offer(f->g.bus, &dev[i]), -EINVAL);
+		}
+		dev[i].ops = &good[i];
+		assert_int_equal(vmbus_offer(f->g.bus, &dev[i]), 0);
+	}
+}
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
@@ -290,6 +363,7 @@ static void one_interrupt_for_a_batch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(bed_setup_closed, a_device_is_whole),
 		TEST(bed_setup_closed, open_is_checked),
 		TEST(bed_setup_closed, a_device_may_refuse),
 		TEST(bed_setup, rings_are_given_back_when_the_device_is_done),

@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "devices/backend/disk.h"
 
 /* Zeroes are written in pieces of this size where the file system cannot be asked for them. */
@@ -487,6 +488,13 @@ void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
 	r->flusher[0].fd = fd;
-	for (unsigned i = fd >= 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++)
+	for (unsigned i = fd >= 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++) {
 		r->flusher[i].fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (r->flusher[i].fd >= 0)
+			continue;
+		log_warn("disk image %s cannot be opened once more (%s): flushes share one "
+			 "descriptor, and what the host could not write is told one of them",
+			 disk->name, strerror(errno));
+		return;
+	}
 }

@@ -188,9 +188,9 @@ static int image_disk(const struct image *im, struct disk **disk)
 		     (struct disk_raw_how){ .align = im->align,
 					    .unsafe = im->config->cache == DISK_UNSAFE,
 					    .threads = im->config->aio == DISK_AIO_THREADS });
+	(*disk)->name = im->path;
 	if (im->writable)
 		disk_raw_flush_apart(*disk, im->config->loops, im->claim_fd);
-	(*disk)->name = im->path;
 	(*disk)->physical_block = im->physical_block;
 	(*disk)->rotational = im->rotational;
 	(*disk)->read_only = !im->writable;

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/devices/raw_bed.h"
@@ -153,6 +155,64 @@ static void the_id_belongs_to_the_image(void **state)
 	raw_close(b);
 }
 
+/* Leaves no more than `left` descriptors to this process. What it was before. */
+static struct rlimit limit_descriptors(unsigned left)
+{
+	struct rlimit old, few;
+	int fd[8];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	for (unsigned i = 0; i < left; i++)
+		fd[i] = dup(STDIN_FILENO);
+	few.rlim_cur = (rlim_t)fd[left - 1] + 1;
+	for (unsigned i = 0; i < left; i++)
+		close(fd[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	return old;
+}
+
+/* A disk for four loops, opened with so few descriptors left; `said`: candela's words meanwhile. */
+static struct disk *open_with(struct raw_bed *bed, unsigned left, char said[static 512])
+{
+	int err = dup(STDERR_FILENO), words = memfd_create("words", 0);
+	struct rlimit old = limit_descriptors(left);
+	struct disk *disk;
+	ssize_t len;
+
+	dup2(words, STDERR_FILENO);
+	disk = raw_open(bed, (struct disk_config){ .loops = 4 });
+	dup2(err, STDERR_FILENO);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	len = pread(words, said, 511, 0);
+	said[MAX(len, 0)] = '\0';
+	close(words);
+	close(err);
+	return disk;
+}
+
+/* It is used, and the user told once: for each loop's flushes by files of their own there is no room. */
+static void flushes_that_share_a_file_are_told_of(void **state)
+{
+	struct raw_bed *bed = *state;
+	char said[512];
+
+	for (unsigned left = 5; left; left--) {
+		struct disk *disk = open_with(bed, left, said);
+		const char *first =
+			strstr(said, "cannot be opened once more (Too many open files)");
+
+		assert_non_null(disk);
+		assert_int_equal(first != NULL, left < 5);
+		if (first) {
+			assert_non_null(strstr(said, bed->path));
+			assert_null(strstr(first + 1, "cannot be opened"));
+		}
+		assert_int_equal(disk_io(&bed->user, disk, DISK_FLUSH, 0, NULL, 0), 0);
+		raw_close(disk);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +222,7 @@ int main(void)
 		RAW_TEST(who_has_it_is_named),
 		RAW_TEST(a_format_is_believed_by_name_and_contents),
 		RAW_TEST(the_id_belongs_to_the_image),
+		RAW_TEST(flushes_that_share_a_file_are_told_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

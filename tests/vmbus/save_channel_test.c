@@ -246,6 +246,40 @@ static void a_monitored_channel_stands_still(void **state)
 	assert_true(fg_pump_until(&b->g, packet_came, b, 2000));
 }
 
+static void note_frozen(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/*
+ * Given up when the channel stood already, and wanted again before that was heard: the word that it is
+ * given up comes late, to one that stands again.
+ */
+static void given_up_and_wanted_again_it_stands_still(void **state)
+{
+	struct save_bed *b = *state;
+	unsigned frozen = 0;
+
+	save_connect(b, LATEST);
+	save_open(b, CARRIER);
+	vmbus_freeze(b->g.bus, note_frozen, &frozen);
+	for (unsigned i = 0; i < b->g.io_count; i++)
+		assert_int_equal(loop_turn(&b->g.io[i], 0), 0);
+	vmbus_thaw(b->g.bus);
+	vmbus_freeze(b->g.bus, note_frozen, &frozen);
+	fg_pump(&b->g);
+	assert_int_equal(frozen, 1);
+	assert_int_equal(fg_send(&b->ch, 6, "x", 1, true), 0);
+	fg_pump(&b->g);
+	assert_int_equal(b->e[CARRIER].thawed, 0);
+	assert_int_equal(fg_recv(&b->ch, b->buf, sizeof(b->buf), &b->pkt), 0);
+	vmbus_thaw(b->g.bus);
+	fg_pump(&b->g);
+	assert_int_equal(b->e[CARRIER].thawed, 1);
+	save_expect(&b->ch, 6);
+	assert_int_equal(fg_count(&b->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE), 0);
+}
+
 static void a_moved_interrupt(void **state)
 {
 	struct save_bed *b = *state;
@@ -323,6 +357,7 @@ int main(void)
 		TEST(reserved_without_a_connection),
 		TEST(monitored),
 		TEST(a_monitored_channel_stands_still),
+		TEST(given_up_and_wanted_again_it_stands_still),
 		TEST(a_moved_interrupt),
 		TEST(signals_the_guest_chose),
 		TEST(our_index_not_the_guests),

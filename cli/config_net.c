@@ -147,6 +147,19 @@ static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
 	return 0;
 }
 
+/* Those that are chosen by us differ by the NIC's number (netvsp). */
+static int net_tell_apart(struct config_parse *p, const struct nic_config *nic)
+{
+	const struct config *c = p->c;
+
+	for (unsigned i = 0; nic->mac_given && i < c->nic_count; i++)
+		if (c->nic[i].mac_given && !memcmp(c->nic[i].mac, nic->mac, sizeof(nic->mac)))
+			return config_fail(p,
+					   "NICs %u and %u have the same mac=; give each its own",
+					   i, c->nic_count);
+	return 0;
+}
+
 static int net_items(struct config_parse *p, char *list)
 {
 	struct nic_config nic = { 0 };
@@ -162,6 +175,8 @@ static int net_items(struct config_parse *p, char *list)
 		if (!err)
 			err = net_item(p, &nic, item);
 	}
+	if (!err)
+		err = net_tell_apart(p, &nic);
 	if (!err)
 		p->c->nic[p->c->nic_count++] = nic;
 	return err;

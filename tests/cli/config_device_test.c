@@ -278,6 +278,8 @@ static void bad_nics(void **state)
 		{ "-k k -n user,mac=52-54-00-12-34-56", "mac= wants six" },
 		{ "-k k -n user,mac=53:54:00:12:34:56", "an even first byte" },
 		{ "-k k -n user,mac=00:00:00:00:00:00", "not all zero" },
+		{ "-k k -n user -n user,mac=02:00:00:00:00:0a -n tap -n tap,mac=02:00:00:00:00:0A",
+		  "-n tap,mac=02:00:00:00:00:0A: NICs 1 and 3 have the same mac=" },
 		{ "-k k -n user,hostfwd=", "hostfwd= wants" },
 		{ "-k k -n user,hostfwd=22", "hostfwd= wants" },
 		{ "-k k -n user,hostfwd=22-22", "hostfwd= wants" },

@@ -14,7 +14,6 @@
 # Where something was lost, CANDELA_CUT_KEEP names a directory that logs and lines are copied to, for cut_log
 # and cut_check by hand.
 
-PATH=$PATH:/usr/sbin:/sbin
 cut_disks=0 # how many are set up
 cut_guest='' # candela, while it runs
 cut=$scratch/cut

@@ -36,7 +36,7 @@ served_root() {
 	fi
 	rm -f "$scratch/root.$1"
 	fsck_clean "$scratch/root.img" || return
-	PATH=$PATH:/usr/sbin:/sbin debugfs -R 'cat /proof' "$scratch/root.img" 2>/dev/null | sha256sum |
+	debugfs -R 'cat /proof' "$scratch/root.img" 2>/dev/null | sha256sum |
 		cmp - "$scratch/out"
 }
 
@@ -121,7 +121,7 @@ fio_guest() {
 	done
 	mkdir -p "$scratch/direct" && rm -f "$scratch/direct.img" "$scratch/fio.qcow2" &&
 		truncate -s "$((size + 64))M" "$scratch/direct.img" &&
-		PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 "$scratch/direct.img" &&
+		mke2fs -q -F -t ext4 "$scratch/direct.img" &&
 		mount -o loop "$scratch/direct.img" "$scratch/direct" || return
 	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
 		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((60 + $5 * 120)) \
@@ -136,7 +136,7 @@ fio_guest() {
 	grep '^  round' "$scratch/out" >"$figures"
 	wanted 0 command && busy_queues "$2" || return
 	[ "$used" -le $((size / 2 + 1)) ] || { echo "the file has $used MiB, half of $size were discarded"; return 1; }
-	PATH=$PATH:/usr/sbin:/sbin qemu-img check -q "$scratch/fio.qcow2"
+	qemu-img check -q "$scratch/fio.qcow2"
 }
 
 # busy_queues N: so many channels of one controller carried requests

@@ -28,7 +28,7 @@ echo_guest() {
 plug_guest() {
 	kernel "$1" || return
 	rm -f "$scratch/load.img"
-	truncate -s 64M "$scratch/load.img" && PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 "$scratch/load.img" ||
+	truncate -s 64M "$scratch/load.img" && mke2fs -q -F -t ext4 "$scratch/load.img" ||
 		return
 	export CANDELA_BAY=
 	with_devices --memory 1G --timeout $((120 + $3 * 60 + $7 * 20)) --cpus 2 --hyperv "$2" --disk "$scratch/load.img" -- \

@@ -28,7 +28,7 @@ struct doctor_host {
 	int uring_error; /* errno of making a ring */
 	bool uring_usable; /* it can do what ours do */
 	bool storage_daemon; /* a qemu-storage-daemon is in PATH */
-	u64 files; /* descriptors that a process may have, as far as its user may raise it */
+	u64 files; /* that a process may open, as far as its user may raise it; or RLIM_INFINITY */
 	char thp[16]; /* "always", "madvise", "never"; "": not known to this kernel */
 	int seccomp_error; /* errno of asking for the filter actions */
 	int tun_error; /* errno of opening /dev/net/tun */
@@ -58,6 +58,9 @@ void doctor_judge(struct doctor_report *r, const struct doctor_host *h);
 bool doctor_cpu_has(const char *text, const char *flag);
 /* The same for this host's vmx and svm. */
 void doctor_cpu(bool *vmx, bool *svm);
+
+/* Whether execvp() would find the program, whose name has no slash, by PATH. */
+bool doctor_in_path(const char *program);
 
 /* Reads the beginning of a file as text; "" where it cannot be read. */
 void doctor_read(const char *path, char *text, size_t size);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
@@ -71,23 +70,6 @@ static void look_at_uring(struct doctor_host *h)
 	h->uring_usable = uring_possible();
 }
 
-/* As execvp() looks for it. */
-static bool in_path(const char *program)
-{
-	const char *path = getenv("PATH") ?: "/bin:/usr/bin";
-	char file[PATH_MAX];
-	struct stat st;
-
-	for (size_t len; *path; path += len + !!path[len]) {
-		len = strcspn(path, ":");
-		if (snprintf(file, sizeof(file), "%.*s/%s", (int)len, path, program) <
-			    (int)sizeof(file) &&
-		    !access(file, X_OK) && !stat(file, &st) && S_ISREG(st.st_mode))
-			return true;
-	}
-	return false;
-}
-
 static void look_at_files(struct doctor_host *h)
 {
 	struct rlimit limit;
@@ -133,7 +115,7 @@ void doctor_look(struct doctor_host *h)
 	doctor_cpu(&h->vmx, &h->svm);
 	look_at_kvm(h);
 	look_at_uring(h);
-	h->storage_daemon = in_path("qemu-storage-daemon");
+	h->storage_daemon = doctor_in_path("qemu-storage-daemon");
 	look_at_files(h);
 	look_at_huge_pages(h);
 	look_at_seccomp(h);

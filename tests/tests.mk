@@ -127,7 +127,7 @@ CONFIG := $(wildcard cli/config*.c) hyperv/features.c base/trace.c vmbus/trace.c
 $(eval $(call unit_test,cli/guest_command_test,cli/guest_command.c cli/init_blob.S))
 $(foreach t,config config_device,\
 	$(eval $(call unit_test,cli/$(t)_test,tests/cli/config_bed.c $(CONFIG))))
-$(eval $(call unit_test,cli/doctor_test,cli/doctor_judge.c cli/doctor_cpu.c))
+$(eval $(call unit_test,cli/doctor_test,$(addprefix cli/doctor_,judge.c cpu.c path.c)))
 $(eval $(call unit_test,cli/help_test,cli/help.c $(CONFIG) base/log.c))
 $(eval $(call unit_test,cli/result_test,cli/result.c,-ljson-c))
 $(eval $(call unit_test,cli/terminal_test,cli/terminal.c))

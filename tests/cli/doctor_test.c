@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `candela doctor` makes of hosts of every kind. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -178,6 +183,67 @@ static void lesser_things(void **state)
 	expect(&h, "io_uring", DOCTOR_DEGRADED, "lacks what disks need", "5.19");
 }
 
+static void open_files(void **state)
+{
+	struct doctor_host h = good;
+
+	(void)state;
+	h.files = 2000;
+	expect(&h, "open-files", DOCTOR_OK, "may have 2000 open files", "");
+	h.files = 1999;
+	expect(&h, "open-files", DOCTOR_DEGRADED, "only 1999 open files", "LimitNOFILE=");
+	h.files = RLIM_INFINITY;
+	expect(&h, "open-files", DOCTOR_OK, "may have unlimited open files", "");
+}
+
+static void make_program(const char *dir, const char *name, mode_t mode)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = creat(path, mode);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* Wherever execvp() would run it from, the current directory where an element is empty. */
+static void programs(void **state)
+{
+	static const struct {
+		const char *path; /* %s: where they are */
+		bool here, found;
+	} rows[] = {
+		{ "%s", false, true },        { "/no/such:%s", false, true },
+		{ "/no/such", true, false },  { "", true, true },
+		{ "", false, false },         { ":/no/such", true, true },
+		{ "/no/such:", true, true },  { "/no::/such", true, true },
+		{ "/no:/such", true, false },
+	};
+	char dir[] = "/tmp/candela-doctor-XXXXXX", path[128], *before = strdup(getenv("PATH"));
+	int cwd = open(".", O_DIRECTORY | O_RDONLY);
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	make_program(dir, "a-program", 0755);
+	make_program(dir, "a-file", 0644);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(path, sizeof(path), rows[i].path, dir);
+		assert_int_equal(setenv("PATH", path, 1), 0);
+		assert_int_equal(chdir(rows[i].here ? dir : "/"), 0);
+		assert_int_equal(doctor_in_path("a-program"), rows[i].found);
+		assert_false(doctor_in_path("a-file"));
+	}
+	assert_int_equal(setenv("PATH", before, 1), 0);
+	assert_int_equal(chdir(dir), 0);
+	unlink("a-program");
+	unlink("a-file");
+	assert_int_equal(fchdir(cwd), 0);
+	rmdir(dir);
+	close(cwd);
+	free(before);
+}
+
 static void no_seccomp(void **state)
 {
 	struct doctor_host h = good;
@@ -214,7 +280,8 @@ int main(void)
 		cmocka_unit_test(forbidden_kvm), cmocka_unit_test(old_kvm),
 		cmocka_unit_test(no_hardware),   cmocka_unit_test(back_ends),
 		cmocka_unit_test(lesser_things), cmocka_unit_test(no_seccomp),
-		cmocka_unit_test(cpu_flags),
+		cmocka_unit_test(cpu_flags),     cmocka_unit_test(open_files),
+		cmocka_unit_test(programs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,11 +25,13 @@ struct machine_bus {
  */
 struct machine_extra {
 	/*
-	 * Offers them, behind those of the command line; sandboxed, I/O threads there, the guest not.
-	 * 0 or -errno.
+	 * Offers them, behind those of the command line; sandboxed, I/O threads there, the guest
+	 * not. 0 or -errno.
 	 */
 	int (*add)(void *ctx, const struct machine_bus *on);
-	/* Frees them: the bus has ended, the loops have not. Also where add() failed or never came. */
+	/*
+	 * Frees them: the bus has ended, the loops have not. Also where add() failed or never came.
+	 */
 	void (*remove)(void *ctx);
 	void *ctx;
 };

@@ -68,7 +68,9 @@ static int open_cache(void)
 static int open_pty(struct machine_files *f, char *error, size_t size)
 {
 	struct termios raw;
-	/* Where there is room for one byte poll() calls it writable, and a longer write would wait. */
+	/*
+	 * Where there is room for one byte poll() calls it writable, and a longer write would wait.
+	 */
 	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	char *name;
 

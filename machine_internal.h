@@ -98,7 +98,8 @@ void machine_remove_lines(struct machine *m);
 
 /*
  * Puts kernel, command line, initrds, ACPI tables and the first vCPU's state in place, once the
- * vCPUs are there. 0; -EINVAL for what the user must mend, another -errno for the rest, and m->error.
+ * vCPUs are there. 0; -EINVAL for what the user must mend, another -errno for the rest, and
+ * m->error.
  */
 int machine_load_guest(struct machine *m);
 

@@ -34,8 +34,8 @@ struct io_thread {
 };
 
 /*
- * Creates the loop and starts the thread, and its ring's workers where they are needed; returns when
- * it runs its loop, or failed to: 0 or -errno. Main thread.
+ * Creates the loop and starts the thread, and its ring's workers where they are needed; returns
+ * when it runs its loop, or failed to: 0 or -errno. Main thread.
  */
 int io_thread_start(struct io_thread *t, const struct io_thread_hooks *hooks);
 

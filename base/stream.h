@@ -9,7 +9,8 @@
  *
  * A section whose type has STREAM_OPTIONAL set may be passed over by who does not know it; any
  * other unknown one makes the stream unreadable. What else a reader leaves of a section is an error
- * (stream_done()): a section grows by optional ones at its end, or with another version of the whole.
+ * (stream_done()): a section grows by optional ones at its end, or with another version of the
+ * whole.
  */
 #ifndef BASE_STREAM_H
 #define BASE_STREAM_H

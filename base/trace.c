@@ -35,7 +35,9 @@ static bool next_item(const char **list, char item[ITEM_MAX_BYTES])
 	return true;
 }
 
-/* Does the name of an event match the item? In time that grows with their lengths' product at most. */
+/*
+ * Does the name of an event match the item? In time that grows with their lengths' product at most.
+ */
 static bool matches(const char *item, const char *name)
 {
 	const char *star = NULL, *retry = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line of `candela run`: one table of options, one function a kind of value. Values that
- * are more than a word are read by files of their own: config_disk.c, config_place.c, config_net.c,
- * config_chaos.c.
+ * The command line of `candela run`: one table of options, one function a kind of value. Values
+ * that are more than a word are read by files of their own: config_disk.c, config_place.c,
+ * config_net.c, config_chaos.c.
  */
 #include "cli/config.h"
 

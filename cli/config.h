@@ -76,9 +76,9 @@ struct config {
 
 /*
  * Parses the arguments after `candela run`: argv[0..argc), which c points into from then on. Of an
- * option given twice the last one counts, but --disk, --dvd, --net and --hyperv-features add up. 0, or
- * -EINVAL (or -ENOMEM) with one line naming the option and the way out in error. config_fini() frees
- * what a successful or failed parse allocated.
+ * option given twice the last one counts, but --disk, --dvd, --net and --hyperv-features add up. 0,
+ * or -EINVAL (or -ENOMEM) with one line naming the option and the way out in error. config_fini()
+ * frees what a successful or failed parse allocated.
  */
 int config_parse(struct config *c, int argc, char **argv, char *error, size_t error_size);
 void config_fini(struct config *c);

@@ -52,7 +52,7 @@ struct config_keys {
 /* Notes item's key, what precedes its "=". 0, or as config_parse() where it was there before. */
 int config_key_once(struct config_parse *p, struct config_keys *keys, const char *item);
 
-/* ---- Options with a file of their own; each takes p->value. 0, or as config_parse() ----------- */
+/* ---- Options with a file of their own; each takes p->value. 0, or as config_parse() ---------- */
 
 /* config_disk.c: --disk FILE[,...], --dvd FILE[,...]. */
 int config_disk(struct config_parse *p);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where a disk appears in the guest: on which controller, as which target and LUN, or in which place
- * of the IDE bus; and how many queues its controller has. What the user leaves open is given out in
- * the order of the options, to disks before DVD drives, after what was asked for in full: a LUN of
- * the first controller, if no other is named.
+ * Where a disk appears in the guest: on which controller, as which target and LUN, or in which
+ * place of the IDE bus; and how many queues its controller has. What the user leaves open is given
+ * out in the order of the options, to disks before DVD drives, after what was asked for in full: a
+ * LUN of the first controller, if no other is named.
  */
 #include <errno.h>
 #include <string.h>

@@ -12,10 +12,10 @@
 #define MEMORY_WANTED GiB(1)
 /*
  * The most that candela opens for a guest is about 1,560: two for each of 64 CPUs (KVM's, and an
- * eventfd that interrupts it); for each of 64 disks the image and, where it is raw and written, once
- * more for each of 16 I/O threads, which flush by files of their own; one for each of 256 channels;
- * three for each I/O thread (epoll, eventfd, io_uring) and for each of 8 NICs; and a few of its own.
- * The rest is for the connections of --net user.
+ * eventfd that interrupts it); for each of 64 disks the image and, where it is raw and written,
+ * once more for each of 16 I/O threads, which flush by files of their own; one for each of 256
+ * channels; three for each I/O thread (epoll, eventfd, io_uring) and for each of 8 NICs; and a few
+ * of its own. The rest is for the connections of --net user.
  */
 #define FILES_WANTED 2000u
 #define LAB "run guests in the lab, an emulated machine with KVM: images/lab/lab COMMAND"

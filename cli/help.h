@@ -9,7 +9,9 @@
 /* Prints the help on topic ("run", "doctor", ...; NULL: all commands). The exit status. */
 int help_print(const char *topic);
 
-/* `candela help [TOPIC]`; argc counts what follows "help" (less than 1: nothing). The exit status. */
+/*
+ * `candela help [TOPIC]`; argc counts what follows "help" (less than 1: nothing). The exit status.
+ */
 int help_main(int argc, char **argv);
 
 /* `candela version`. The exit status. */

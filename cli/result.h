@@ -10,13 +10,14 @@
  *	detail   one line for people, "" where there is nothing to say
  *	hyperv   the back end: "kernel" or "user"; null where no guest was started
  *	vmbus    the version the guest chose, such as "5.3"; null where it never connected
- *	channels of its last start: for each VMBus channel it opened an object with `device`, `relid`,
- *	         `sub` (0: the primary channel), and counts of `packets_in`, `bytes_in` (from the
- *	         guest), `packets_out`, `bytes_out`, `signals`, `interrupts` and `throttled`
- *	disks    of its last start: for each disk an object with its `name`, `throttled` (requests that
- *	         waited for its limit), and `read`, `write`, `flush`, `discard` and `write_zeroes`, each
- *	         with counts of `ops`, `bytes`, `errors` and `latency`: how many took less than 1 us, 1 to
- *	         2 us, 2 to 4 us ... up to the longest there was
+ *	channels of its last start: for each VMBus channel it opened an object with `device`,
+ *	         `relid`, `sub` (0: the primary channel), and counts of `packets_in`, `bytes_in`
+ *	         (from the guest), `packets_out`, `bytes_out`, `signals`, `interrupts` and
+ *	         `throttled`
+ *	disks    of its last start: for each disk an object with its `name`, `throttled` (requests
+ *	         that waited for its limit), and `read`, `write`, `flush`, `discard` and
+ *	         `write_zeroes`, each with counts of `ops`, `bytes`, `errors` and `latency`: how
+ *	         many took less than 1 us, 1 to 2 us, 2 to 4 us ... up to the longest there was
  */
 #ifndef CLI_RESULT_H
 #define CLI_RESULT_H

@@ -285,7 +285,10 @@ int supervisor_run(const struct config *config)
 		log_error("--result %s: %s", config->result, strerror(-err));
 		return 2;
 	}
-	/* A limit on the size of files is an error of who writes, here and in the machine's process. */
+	/*
+	 * A limit on the size of files is an error of who writes, here and in the machine's
+	 * process.
+	 */
 	signal(SIGXFSZ, SIG_IGN);
 	allow_descriptors();
 	s.outcome = mmap(NULL, sizeof(*s.outcome), PROT_READ | PROT_WRITE,
@@ -298,7 +301,10 @@ int supervisor_run(const struct config *config)
 		s.deadline_ns = loop_now_ns() + config->timeout_s * NSEC_PER_SEC;
 	err = open_trace(config, error, sizeof(error))
 		      ?: machine_files_open(&s.files, config, error, sizeof(error));
-	/* Not before: a pipe, or a server that says nothing, is waited for as long as the user likes. */
+	/*
+	 * Not before: a pipe, or a server that says nothing, is waited for as long as the user
+	 * likes.
+	 */
 	catch_signals(&s);
 	if (err == -EINVAL)
 		outcome_set(s.outcome, OUTCOME_USAGE, 2, error);

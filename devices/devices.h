@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the program that wires the machine needs of each device: create, offer, free; and what comes
- * and goes while the guest runs. Main thread, before the loops run or after they ended, where nothing
- * else is said.
+ * and goes while the guest runs. Main thread, before the loops run or after they ended, where
+ * nothing else is said.
  */
 #ifndef DEVICES_DEVICES_H
 #define DEVICES_DEVICES_H
@@ -44,8 +44,8 @@ int storvsp_init(struct storvsp **s, unsigned number, storvsp_uring_fn uring, vo
  */
 int storvsp_allow_sub_channels(struct storvsp *s, unsigned count);
 /*
- * An accelerated IDE disk, a device of its own: unit 0 is the disk. position: below STORVSP_IDE_MAX,
- * 2 * channel + device. 0 and *s, or -errno.
+ * An accelerated IDE disk, a device of its own: unit 0 is the disk. position: below
+ * STORVSP_IDE_MAX, 2 * channel + device. 0 and *s, or -errno.
  */
 int storvsp_init_ide(struct storvsp **s, unsigned position, storvsp_uring_fn uring, void *ctx);
 /*
@@ -53,8 +53,8 @@ int storvsp_init_ide(struct storvsp **s, unsigned position, storvsp_uring_fn uri
  * scan the bus anew (ENUMERATE_BUS, from Windows 7's protocol on). Any thread.
  *
  * attach: puts disk at a unit; it is the storvsp's from then on. attach_dvd: a DVD drive with disk
- * in it, empty where that is NULL. 0; -EINVAL: no such unit; -EEXIST: one is there; -EBUSY: requests
- * for the one before are still under way; -ENOMEM.
+ * in it, empty where that is NULL. 0; -EINVAL: no such unit; -EEXIST: one is there; -EBUSY:
+ * requests for the one before are still under way; -ENOMEM.
  */
 int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk);
 int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk);
@@ -65,8 +65,8 @@ int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk);
 int storvsp_detach(struct storvsp *s, unsigned unit);
 /*
  * Who gets released disks: called on an I/O thread, or within storvsp_detach() or storvsp_change(),
- * and must not call the storvsp. NULL: they are closed there. storvsp_fini() closes the rest itself.
- * Before it is offered.
+ * and must not call the storvsp. NULL: they are closed there. storvsp_fini() closes the rest
+ * itself. Before it is offered.
  */
 void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct disk *disk),
 			 void *ctx);
@@ -100,8 +100,8 @@ void netvsp_fini(struct netvsp *n);
 struct serial;
 
 /*
- * A 16550A whose interrupt is raised through irq_fd (an eventfd, edge; not closed here). output gets
- * what the guest sends, a byte at a time, on the vCPU thread. 0 and *s, or -errno.
+ * A 16550A whose interrupt is raised through irq_fd (an eventfd, edge; not closed here). output
+ * gets what the guest sends, a byte at a time, on the vCPU thread. 0 and *s, or -errno.
  */
 int serial_init(struct serial **s, int irq_fd, void (*output)(void *ctx, const void *data, u32 len),
 		void *ctx);

@@ -364,7 +364,9 @@ static void netvsp_close(struct vmbus_channel *ch)
 	netvsp_rx_reset(n);
 	buffer_put(n, &n->recv);
 	buffer_put(n, &n->send);
-	/* The loop still knows the flush: the channel may move to another loop only after it ran. */
+	/*
+	 * The loop still knows the flush: the channel may move to another loop only after it ran.
+	 */
 	if (n->rx.flush.queued) {
 		n->closing = true;
 		return;

@@ -156,9 +156,9 @@ void netvsp_rx_flush(struct netvsp *n);
 void netvsp_rx_update(struct netvsp *n);
 
 /*
- * Writes down and takes in the slots that are not free and the batch: u32 count of packets the guest
- * has; each: u32 count, that many u16 slots; u32 frames of the batch, each: u16 slot, u32 bytes;
- * u8 stalled. restore: after netvsp_rx_init(); 0 or -EINVAL.
+ * Writes down and takes in the slots that are not free and the batch: u32 count of packets the
+ * guest has; each: u32 count, that many u16 slots; u32 frames of the batch, each: u16 slot, u32
+ * bytes; u8 stalled. restore: after netvsp_rx_init(); 0 or -EINVAL.
  */
 void netvsp_rx_save(const struct netvsp *n, struct stream_out *out);
 int netvsp_rx_restore(struct netvsp *n, struct stream_in *in);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The NIC's state as bytes: what was negotiated, the guest's buffers and which slots of them it has,
- * what waits for room. Guest memory apart, that is all there is: frames are never in flight here.
- * What the network behind the NIC holds is its back end's to keep or lose.
+ * The NIC's state as bytes: what was negotiated, the guest's buffers and which slots of them it
+ * has, what waits for room. Guest memory apart, that is all there is: frames are never in flight
+ * here. What the network behind the NIC holds is its back end's to keep or lose.
  */
 #include <errno.h>
 
@@ -99,9 +99,10 @@ static int out_restore(struct netvsp *n, struct stream_in *in)
 
 /*
  * u32 NETVSP_SAVED, u8 a version is agreed on, u8 link announced, u32 version, u32 frame_max; the
- * adapter; the receive and the send buffer: u8 there, u32 GPADL, u16 id, u32 bytes of a section; the
- * slots (netvsp_rx_save(), where there is a receive buffer); packets that wait for room: u32 count,
- * each: u8 control message, u64 transaction id, u32 bytes in the slot, u32 bytes of NVSP message.
+ * adapter; the receive and the send buffer: u8 there, u32 GPADL, u16 id, u32 bytes of a section;
+ * the slots (netvsp_rx_save(), where there is a receive buffer); packets that wait for room: u32
+ * count, each: u8 control message, u64 transaction id, u32 bytes in the slot, u32 bytes of NVSP
+ * message.
  */
 void netvsp_state_save(struct vmbus_channel *ch, struct stream_out *out)
 {

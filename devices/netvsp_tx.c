@@ -93,7 +93,9 @@ void netvsp_answer(struct netvsp *n)
 	if (n->response_len)
 		netvsp_rx_control(n, n->response, n->response_len);
 	n->response_len = 0;
-	/* The first filter is the sign that the guest's driver runs: tell it that the link is up. */
+	/*
+	 * The first filter is the sign that the guest's driver runs: tell it that the link is up.
+	 */
 	if (n->announced || !n->adapter.filter || !netvsp_rx_control_room(n))
 		return;
 	n->announced = true;

@@ -111,16 +111,17 @@ int scsi_unit_resize(struct scsi_unit *unit, u64 size);
 int scsi_unit_change(struct scsi_unit *unit, struct disk *disk);
 
 /*
- * Presses the drive's eject button: ejects, or asks the guest to where it prevents that. 0, or -EINVAL:
- * no DVD drive.
+ * Presses the drive's eject button: ejects, or asks the guest to where it prevents that. 0, or
+ * -EINVAL: no DVD drive.
  */
 int scsi_unit_eject(struct scsi_unit *unit);
 
 /*
- * Writes down all that a unit, to which something is attached, has of its own; and takes it in, into a
- * fresh unit of the same disk or medium. No request is under way, and the owner does nothing else. The
- * bytes are not trusted: 0; -EINVAL where no unit can be so; -ENODEV where what is attached is another
- * than was then: kind, block, size, write protection or id. apply false: looks, and changes nothing.
+ * Writes down all that a unit, to which something is attached, has of its own; and takes it in,
+ * into a fresh unit of the same disk or medium. No request is under way, and the owner does nothing
+ * else. The bytes are not trusted: 0; -EINVAL where no unit can be so; -ENODEV where what is
+ * attached is another than was then: kind, block, size, write protection or id. apply false: looks,
+ * and changes nothing.
  */
 void scsi_unit_save(struct scsi_unit *unit, struct stream_out *out);
 int scsi_unit_restore(struct scsi_unit *unit, struct stream_in *in, bool apply);
@@ -173,7 +174,9 @@ struct scsi_request {
 	struct loop_work turn;
 	struct iovec piece; /* of bounce */
 	u8 bounce[SCSI_BOUNCE];
-	/* The guest's buffer; for UNMAP and WRITE SAME, once that was copied, what is to be done. */
+	/*
+	 * The guest's buffer; for UNMAP and WRITE SAME, once that was copied, what is to be done.
+	 */
 	union {
 		struct iovec iov[SCSI_IOV_MAX];
 		struct scsi_extent extents[SCSI_UNMAP_MAX];

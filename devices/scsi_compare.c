@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Commands that look at what is on the medium: VERIFY (SBC-3 5.33) and WRITE AND VERIFY (SBC-3 5.39)
- * with BYTCHK, COMPARE AND WRITE (SBC-3 5.2). They read a piece at a time into the request's own
- * memory and compare it there.
+ * Commands that look at what is on the medium: VERIFY (SBC-3 5.33) and WRITE AND VERIFY (SBC-3
+ * 5.39) with BYTCHK, COMPARE AND WRITE (SBC-3 5.2). They read a piece at a time into the request's
+ * own memory and compare it there.
  *
  * Of a unit's COMPARE AND WRITEs one is under way at a time. The others wait in line and start on
  * their own loops. Nothing keeps a plain WRITE from coming between the two halves of one.

@@ -255,8 +255,8 @@ void scsi_mechanism_status(struct scsi_command *c);
 void scsi_request_end(struct scsi_request *r, struct scsi_sense sense, u32 transferred);
 void scsi_request_illegal(struct scsi_request *r, enum scsi_asc asc);
 /*
- * Ends r as the disk says of r->op: with transfer_len bytes transferred where err is 0; a write once
- * it is on stable storage, where there is no write cache any more.
+ * Ends r as the disk says of r->op: with transfer_len bytes transferred where err is 0; a write
+ * once it is on stable storage, where there is no write cache any more.
  */
 void scsi_request_done(struct scsi_request *r, int err);
 

@@ -9,9 +9,9 @@
 #include "devices/scsi_internal.h"
 
 /*
- * Succeeds whatever is there: an error, or a LUN reported absent here, makes Linux storvsc take away
- * LUN 0 of the first target. Where there is no target the list is empty, and so is that of well known
- * units (SELECT REPORT 1); 0 and 2 ask for the others, all of them.
+ * Succeeds whatever is there: an error, or a LUN reported absent here, makes Linux storvsc take
+ * away LUN 0 of the first target. Where there is no target the list is empty, and so is that of
+ * well known units (SELECT REPORT 1); 0 and 2 ask for the others, all of them.
  */
 void scsi_report_luns(struct scsi_command *c)
 {
@@ -133,8 +133,8 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 }
 
 /*
- * The row that is asked for, whichever it is; NULL: none. Who asks for one without service actions (1)
- * may leave anything in the field of theirs.
+ * The row that is asked for, whichever it is; NULL: none. Who asks for one without service actions
+ * (1) may leave anything in the field of theirs.
  */
 static const struct scsi_row *opcode_row(const struct scsi_command *c, bool *known)
 {

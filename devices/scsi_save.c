@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A unit as bytes: what its initiators have made of it and are still to be told. What is attached to
- * it is the host's, named here so that it is known again: a machine restored with two disks the wrong
- * way round would destroy both. What only advises the guest (physical block, discards, rotation) may
- * differ.
+ * A unit as bytes: what its initiators have made of it and are still to be told. What is attached
+ * to it is the host's, named here so that it is known again: a machine restored with two disks the
+ * wrong way round would destroy both. What only advises the guest (physical block, discards,
+ * rotation) may differ.
  *
  *	u8 type; u32 bytes of a block; u64 blocks; u8 is read-only; u8 a medium is in; u8[32] its id
  *	u32 flags, by enum scsi_unit_flag

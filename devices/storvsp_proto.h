@@ -110,7 +110,9 @@ static_assert(sizeof(struct vstor_properties) == 24, "");
 
 #define VSTOR_SUPPORTS_MULTI_CHANNEL 0x1u
 
-/* What the offer of an IDE disk says about it (user-defined bytes), for drivers before Windows 8. */
+/*
+ * What the offer of an IDE disk says about it (user-defined bytes), for drivers before Windows 8.
+ */
 struct vstor_offer {
 	uint16_t reserved;
 	uint8_t path_id;

@@ -6,10 +6,11 @@
  *
  *	1. The controller asks each channel that is on a loop, by a message to that loop.
  *	2. The channel marks its running requests (`awaited`), counts them, and is counted no more.
- *	3. Each counts itself off as it ends. Who takes the count to 0 sends the last message: to the
- *	   loop of the channel the reset came on, which stays there as long as it is unanswered.
+ *	3. Each counts itself off as it ends. Who takes the count to 0 sends the last message: to
+ *	   the loop of the channel the reset came on, which stays there as long as it is unanswered.
  *
- * Only one is under way at a time, others wait: a guest whose disk does not answer waits for itself.
+ * Only one is under way at a time, others wait: a guest whose disk does not answer waits for
+ * itself.
  */
 #include "devices/storvsp.h"
 

@@ -2,23 +2,24 @@
 /*
  * Saving and restoring a controller.
  *
- * What is under way is drained: a request whose CDB was looked at goes to its end on the disk, and a
- * reset, which waits for such requests, with it; what the guest put into its rings after that stays
- * there. The other way, to write requests down and send them to the disk again in the next host, would
- * have a write of which nobody knows whether it was carried out be done twice, perhaps over a later one
- * of another channel. What was answered and found no room in the guest's ring is carried: nobody but
- * the guest can make room.
+ * What is under way is drained: a request whose CDB was looked at goes to its end on the disk, and
+ * a reset, which waits for such requests, with it; what the guest put into its rings after that
+ * stays there. The other way, to write requests down and send them to the disk again in the next
+ * host, would have a write of which nobody knows whether it was carried out be done twice, perhaps
+ * over a later one of another channel. What was answered and found no room in the guest's ring is
+ * carried: nobody but the guest can make room.
  *
- * So saving lasts as long as the slowest request: those that wait for a limit (bps=, iops=) are waited
- * for as others are, at the rate there is; one that a disk never answers, because its NFS or NBD server
- * is silent, holds it up until that ends, in words (vmbus_freeze()), and can be given up
+ * So saving lasts as long as the slowest request: those that wait for a limit (bps=, iops=) are
+ * waited for as others are, at the rate there is; one that a disk never answers, because its NFS or
+ * NBD server is silent, holds it up until that ends, in words (vmbus_freeze()), and can be given up
  * (vmbus_thaw()). With --on-io-error stop there is none of it: the guest has ended by then.
  *
- * What is on the disks is not part of it: the next host must find it as it was left. On this machine
- * it does, but for what an ephemeral disk held, which goes with the process; another machine that has
- * the same images does once they were synced here.
+ * What is on the disks is not part of it: the next host must find it as it was left. On this
+ * machine it does, but for what an ephemeral disk held, which goes with the process; another
+ * machine that has the same images does once they were synced here.
  *
- * A channel's part (units belong to the controller, whose part is there while no channel is open, too):
+ * A channel's part (units belong to the controller, whose part is there while no channel is open,
+ * too):
  *
  *	u32 STORVSP_SAVED
  *	u8 state, u16 version: of the controller, with each channel the same; u8 rescan is due, as
@@ -30,8 +31,8 @@
  *	u32 STORVSP_UNITS_SAVED
  *	u32 count of units; each, in ascending order: u32 STORVSP_UNIT(), the unit (scsi_save.c)
  *
- * Each of them must be there again, with the same in it. A unit that was not is one that was plugged
- * in, for all the guest knows.
+ * Each of them must be there again, with the same in it. A unit that was not is one that was
+ * plugged in, for all the guest knows.
  */
 #include "devices/storvsp.h"
 

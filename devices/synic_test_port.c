@@ -11,9 +11,9 @@
  * An event connection sets the flag of its own number. A message connection posts what it was sent;
  * where the slot is full it keeps one message until the guest has emptied it.
  *
- * All on vCPU threads, under one lock. They may make no descriptors, so every SINT is prepared ahead,
- * and the connections are no ports (hyperv/ports.h) but looked up here: signals to them leave the
- * kernel. A guest can have 256 messages kept, no more.
+ * All on vCPU threads, under one lock. They may make no descriptors, so every SINT is prepared
+ * ahead, and the connections are no ports (hyperv/ports.h) but looked up here: signals to them
+ * leave the kernel. A guest can have 256 messages kept, no more.
  */
 #include "devices/devices.h"
 
@@ -60,7 +60,7 @@ struct synic_test_port {
 	struct target event[CONNECTIONS];
 };
 
-/* ---- Connections. Under the lock -------------------------------------------------------------- */
+/* ---- Connections. Under the lock ------------------------------------------------------------- */
 
 /* Tries to deliver it, and keeps it where the slot is full. 0 or -errno. */
 static int message_send(struct synic_test_port *t, struct message *m)
@@ -96,7 +96,7 @@ static u16 event_signal(struct synic_test_port *t, u8 id, u16 flag)
 	return HV_STATUS_SUCCESS;
 }
 
-/* ---- What hyperv/ asks. vCPU threads ---------------------------------------------------------- */
+/* ---- What hyperv/ asks. vCPU threads --------------------------------------------------------- */
 
 static u16 post(void *ctx, u32 connection_id, u32 type, const void *payload, u32 size)
 {
@@ -138,7 +138,7 @@ static void slot_free(void *ctx, u32 vp_index, u32 sint)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* ---- The port --------------------------------------------------------------------------------- */
+/* ---- The port -------------------------------------------------------------------------------- */
 
 static void create(struct target *to, u8 vp, u8 sint)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The local APIC's synthetic side (TLFS: "Virtual Interrupt Control") on the user back end, on KVM's
- * own APIC. Other threads change its state at any moment: KVM_SET_LAPIC would lose an interrupt
- * requested meanwhile, so it is never used.
+ * The local APIC's synthetic side (TLFS: "Virtual Interrupt Control") on the user back end, on
+ * KVM's own APIC. Other threads change its state at any moment: KVM_SET_LAPIC would lose an
+ * interrupt requested meanwhile, so it is never used.
  */
 #include "hyperv/apic.h"
 
@@ -44,7 +44,7 @@ int apic_raise(struct hyperv_vp *vp, u8 vector)
 	return kvm_signal_msi(vp->hv->vm->fd, &msi);
 }
 
-/* ---- Registers ------------------------------------------------------------------------------------ */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value)
 {
@@ -77,8 +77,8 @@ static u32 register_of(u32 msr)
 }
 
 /*
- * In xAPIC mode. CR8 is all of TPR that can be set this way: its lower half, which only takes part in
- * arbitration, becomes 0.
+ * In xAPIC mode. CR8 is all of TPR that can be set this way: its lower half, which only takes part
+ * in arbitration, becomes 0.
  */
 static bool write_xapic(struct hyperv_vp *vp, u32 reg, u64 value, struct kvm_sregs *s)
 {
@@ -130,7 +130,7 @@ void apic_run_write(struct hyperv_vp *vp)
 		vm_report_end(vp->hv->vm, VM_END_INTERNAL, (u64)-err << 32);
 }
 
-/* ---- Idling --------------------------------------------------------------------------------------- */
+/* ---- Idling ---------------------------------------------------------------------------------- */
 
 static void doze(u64 ns)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The local APIC's synthetic side: its MSRs, and the interrupts and registers of KVM's APIC that KVM
- * has no call for. On the user back end, but for idling.
+ * The local APIC's synthetic side: its MSRs, and the interrupts and registers of KVM's APIC that
+ * KVM has no call for. On the user back end, but for idling.
  */
 #ifndef HYPERV_APIC_H
 #define HYPERV_APIC_H
@@ -19,7 +19,10 @@ struct kvm_lapic_state;
 /* EOI (write only), ICR and TPR; each is what the APIC's own register is. The VP's thread. */
 bool apic_read(struct hyperv_vp *vp, u32 msr, u64 *value);
 bool apic_write(struct hyperv_vp *vp, u32 msr, u64 value);
-/* From KVM_GET_LAPIC's answer: 32 bits at an offset; the highest vector set in ISR or IRR, -1: none. */
+/*
+ * From KVM_GET_LAPIC's answer: 32 bits at an offset; the highest vector set in ISR or IRR, -1:
+ * none.
+ */
 u32 apic_register(const struct kvm_lapic_state *apic, u32 reg);
 int apic_highest_vector(const struct kvm_lapic_state *apic, u32 reg);
 /* Raises a fixed interrupt at a VP (edge). 0 or -errno. Any thread. */
@@ -27,8 +30,8 @@ int apic_raise(struct hyperv_vp *vp, u8 vector);
 /* Part of attention_run(), first: a write that could not be done while the guest's WRMSR lasted. */
 void apic_run_write(struct hyperv_vp *vp);
 /*
- * Idles a VP until an interrupt is requested, whether it would take it or not; at most a fraction of
- * a millisecond, as waking early is allowed. The VP's thread, on either back end.
+ * Idles a VP until an interrupt is requested, whether it would take it or not; at most a fraction
+ * of a millisecond, as waking early is allowed. The VP's thread, on either back end.
  */
 void apic_idle(struct hyperv_vp *vp);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * AutoEOI (TLFS: "SINTx Registers") on the user back end: the interrupt is delivered, but its vector
- * does not become in service. No APIC does that by itself, so such a SINT is not raised at the APIC
- * at all: its VP's thread waits for a moment at which the processor would take the vector, and
- * injects it as if the APIC had just handed it over. Where none comes, the SINT stays requested and
- * is looked at again (attention.c). An interrupt of a higher class that is requested too comes
+ * AutoEOI (TLFS: "SINTx Registers") on the user back end: the interrupt is delivered, but its
+ * vector does not become in service. No APIC does that by itself, so such a SINT is not raised at
+ * the APIC at all: its VP's thread waits for a moment at which the processor would take the vector,
+ * and injects it as if the APIC had just handed it over. Where none comes, the SINT stays requested
+ * and is looked at again (attention.c). An interrupt of a higher class that is requested too comes
  * second, as soon as the handler allows. Leaves out guests that run guests of their own: the
  * interrupt is not made an exit of theirs.
  */
@@ -122,8 +122,8 @@ static u64 sint_value(const struct hyperv_vp *vp, unsigned sint)
 }
 
 /*
- * The highest vector requested, 0: none. Where the guest changed its mind: a masked SINT waits until
- * it is unmasked, one without AutoEOI is raised as any.
+ * The highest vector requested, 0: none. Where the guest changed its mind: a masked SINT waits
+ * until it is unmasked, one without AutoEOI is raised as any.
  */
 static u8 requested_vector(struct hyperv_vp *vp)
 {

@@ -27,7 +27,9 @@ struct hyperv_backend {
 	int (*init)(struct hyperv *hv, char *error, size_t error_size);
 	/* Prepares a VP after its vcpu_init(), in VP order. 0 or -errno. Main thread. */
 	int (*vp_init)(struct hyperv_vp *vp);
-	/* Eventfd `fd` raises (vp, sint) from now on, once per SINT. 0 or -errno. Under vp->lock. */
+	/*
+	 * Eventfd `fd` raises (vp, sint) from now on, once per SINT. 0 or -errno. Under vp->lock.
+	 */
 	int (*bind_sint)(struct hyperv_vp *vp, u32 sint, int fd);
 	/* The guest gave a bound SINT a new value. 0 or -errno. Under vp->lock. */
 	int (*change_sint)(struct hyperv_vp *vp, u32 sint);
@@ -35,8 +37,8 @@ struct hyperv_backend {
 	int (*bind_event)(struct hyperv *hv, u32 connection_id, int fd);
 	int (*unbind_event)(struct hyperv *hv, u32 connection_id, int fd);
 	/*
-	 * The shared core took what the guest wrote to an MSR: the back end has its own part in some.
-	 * NULL: in none. vCPU thread.
+	 * The shared core took what the guest wrote to an MSR: the back end has its own part in
+	 * some. NULL: in none. vCPU thread.
 	 */
 	void (*pass_on)(struct hyperv_vp *vp, u32 msr, u64 value);
 	/* Fills the hypercall page. */
@@ -52,8 +54,8 @@ struct hyperv_backend {
 	/* vm_hooks.attention. NULL: nobody asks. vCPU thread. */
 	void (*attention)(struct hyperv_vp *vp);
 	/*
-	 * Completes a state with what the back end keeps of the machine itself, or takes that over from
-	 * one. NULL: nothing. 0 or -errno; no VP runs. Main thread.
+	 * Completes a state with what the back end keeps of the machine itself, or takes that over
+	 * from one. NULL: nothing. 0 or -errno; no VP runs. Main thread.
 	 */
 	int (*read_state)(struct hyperv *hv, struct hyperv_state *state);
 	int (*write_state)(struct hyperv *hv, const struct hyperv_state *state);
@@ -61,7 +63,7 @@ struct hyperv_backend {
 
 extern const struct hyperv_backend backend_kernel, backend_user;
 
-/* ---- backend.c: what both share ---------------------------------------------------------------- */
+/* ---- backend.c: what both share -------------------------------------------------------------- */
 
 struct backend_msrs {
 	u32 first, count;

@@ -4,12 +4,12 @@
  * hyperv.c of Linux 6.1 and later). KVM executes the hot MSRs and hypercalls, timers, the TSC page
  * and SINT interrupts. To user space come:
  *
- *	HvCallSignalEvent    KVM_EXIT_HYPERV_HCALL, on a connection KVM has no eventfd for, or with a
- *	                     flag number; its eight bytes are then in params[0] in either form
+ *	HvCallSignalEvent    KVM_EXIT_HYPERV_HCALL, on a connection KVM has no eventfd for, or with
+ *	                     a flag number; its eight bytes are then in params[0] in either form
  *	other hypercalls     from our page's port (hypercall_page.c), but those KVM serves
- *	MSRs set up rarely   by the MSR filter, so that both back ends mean the same by them: pages may
- *	                     not lie outside RAM, and the guest gets back what lay under them. What KVM
- *	                     acts on as well is then passed on to it
+ *	MSRs set up rarely   by the MSR filter, so that both back ends mean the same by them: pages
+ *	                     may not lie outside RAM, and the guest gets back what lay under them.
+ *	                     What KVM acts on as well is then passed on to it
  *
  * The hypercall page is ours here as well: KVM's ignores the lock bit, and has KVM refuse what it
  * does not know. KVM is told the OS id, without which it takes VMCALL for a call of its own.
@@ -103,7 +103,10 @@ static void kernel_fill_hypercall_page(u8 page[static HV_PAGE_SIZE])
 	hypercall_page_fill_kernel(page, hypercall_page_host_has_vmmcall());
 }
 
-/* What KVM acts on as well. As our writes, they are not checked again, clear no page and do not exit. */
+/*
+ * What KVM acts on as well. As our writes, they are not checked again, clear no page and do not
+ * exit.
+ */
 static const struct backend_msrs passed_on[] = {
 	{ HV_MSR_GUEST_OS_ID, 1 },
 	{ HV_MSR_REFERENCE_TSC, 1 },

@@ -3,10 +3,11 @@
  * The crash MSRs (TLFS: Guest Crash Enlightenment). A guest fills P0 to P4 and writes CTL; with the
  * MSG bit P3 and P4 are address and length of a text, else all five are the guest's own affair.
  *
- * Linux 5.7 and later writes CTL once: the end of the kernel log where it can (P0 to P2 are 0), else
- * registers (P0 the error, P1 the OS id, P2 RIP, P3 RAX, P4 RSP). Older ones write the registers
- * first and the log after; the first report ends the VM, so with them the log comes too late. Where
- * two VPs report at once the report with a text stays. A bad address costs the text only.
+ * Linux 5.7 and later writes CTL once: the end of the kernel log where it can (P0 to P2 are 0),
+ * else registers (P0 the error, P1 the OS id, P2 RIP, P3 RAX, P4 RSP). Older ones write the
+ * registers first and the log after; the first report ends the VM, so with them the log comes too
+ * late. Where two VPs report at once the report with a text stays. A bad address costs the text
+ * only.
  */
 #include "hyperv/internal.h"
 

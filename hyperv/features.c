@@ -149,7 +149,7 @@ _Static_assert(ARRAY_SIZE(rows) == FEATURES && FEATURES <= HYPERV_FEATURES_MAX, 
 #define VMBUS_FEATURES \
 	(BIT(HYPERCALL) | BIT(POST_MESSAGES) | BIT(SIGNAL_EVENTS) | BIT(VPINDEX) | BIT(SYNIC))
 
-/* ---- Sets of bits -------------------------------------------------------------------------------- */
+/* ---- Sets of bits ---------------------------------------------------------------------------- */
 
 static void bits_add(struct cpuid_features *to, const struct cpuid_features *bits)
 {
@@ -169,7 +169,7 @@ static bool bits_within(const struct cpuid_features *bits, const struct cpuid_fe
 		 bits->spin_retries & ~limit->spin_retries || bits->nested & ~limit->nested);
 }
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static int fail_unknown(const char *name, size_t len, char *error, size_t size)
 {
@@ -226,7 +226,7 @@ bool features_hide_invariant_tsc(const struct hyperv_switches *s)
 	return s->off & BIT(INVARIANT_TSC);
 }
 
-/* ---- The policy ---------------------------------------------------------------------------------- */
+/* ---- The policy ------------------------------------------------------------------------------ */
 
 /* Back ends as bits of `ours`, `kvm` and `unasked`. */
 static u8 side_of(const struct feature_host *host)
@@ -328,7 +328,7 @@ int features_offer(struct cpuid_features *offered, const struct feature_host *ho
 	return 0;
 }
 
-/* ---- Telling the user ---------------------------------------------------------------------------- */
+/* ---- Telling the user ------------------------------------------------------------------------ */
 
 static enum hyperv_offer offer_of(enum feature f, const struct feature_host *host)
 {

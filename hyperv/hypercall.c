@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hypercalls (TLFS: Hypercall Interface), as they reach us from either back end: what the input
- * value asks for is checked against the call's row, the input is copied once, then handed to the one
- * function the call has. Adding a call is adding a row. What no row names gets
+ * value asks for is checked against the call's row, the input is copied once, then handed to the
+ * one function the call has. Adding a call is adding a row. What no row names gets
  * HV_STATUS_INVALID_HYPERCALL_CODE.
  *
  * A rep call does all its reps at once, as its lists end with the page they lie in; so there is

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hypercalls (TLFS: Hypercall Interface): the way of one from the page the guest calls, by its input
- * in registers or memory, to the function that carries it out and back. All on the calling VP's
- * thread.
+ * Hypercalls (TLFS: Hypercall Interface): the way of one from the page the guest calls, by its
+ * input in registers or memory, to the function that carries it out and back. All on the calling
+ * VP's thread.
  */
 #ifndef HYPERV_HYPERCALL_H
 #define HYPERV_HYPERCALL_H

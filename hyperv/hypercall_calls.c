@@ -34,7 +34,7 @@ u16 call_signal_event(struct hyperv_vp *vp, struct hypercall *c)
 	return ports_signal(vp->hv, s->connection_id, s->flag_number);
 }
 
-/* ---- TLB flushes ------------------------------------------------------------------------------- */
+/* ---- TLB flushes ----------------------------------------------------------------------------- */
 
 /*
  * Whatever address space, pages or kinds of entries are named, all of a TLB goes: that is allowed,
@@ -66,7 +66,7 @@ u16 call_flush_ex(struct hyperv_vp *vp, struct hypercall *c)
 	return status == HV_STATUS_SUCCESS ? flush(vp, c, &set) : status;
 }
 
-/* ---- IPIs -------------------------------------------------------------------------------------- */
+/* ---- IPIs ------------------------------------------------------------------------------------ */
 
 static u16 send_ipi(struct hyperv_vp *vp, u32 vector, const struct vp_set *set)
 {
@@ -100,7 +100,7 @@ u16 call_send_ipi_ex(struct hyperv_vp *vp, struct hypercall *c)
 	return status == HV_STATUS_SUCCESS ? send_ipi(vp, s->vector, &set) : status;
 }
 
-/* ---- VP registers ------------------------------------------------------------------------------ */
+/* ---- VP registers ---------------------------------------------------------------------------- */
 
 /* Whose registers: only the caller's own, in its only trust level. An HV_STATUS. */
 static u16 check_registers(const struct hyperv_vp *vp, const struct hypercall *c)
@@ -149,7 +149,7 @@ u16 call_set_vp_registers(struct hyperv_vp *vp, struct hypercall *c)
 	return status;
 }
 
-/* ---- Virtual PCI ------------------------------------------------------------------------------- */
+/* ---- Virtual PCI ----------------------------------------------------------------------------- */
 
 void hyperv_on_retarget(struct hyperv *hv, hyperv_retarget_fn retarget, void *ctx)
 {
@@ -196,7 +196,7 @@ u16 call_retarget_device_interrupt(struct hyperv_vp *vp, struct hypercall *c)
 	return hv->retarget ? hv->retarget(hv->retarget_ctx, &to) : HV_STATUS_INVALID_DEVICE_ID;
 }
 
-/* ---- Extended calls ---------------------------------------------------------------------------- */
+/* ---- Extended calls -------------------------------------------------------------------------- */
 
 /* Eight bytes with a bit a call beyond this one: there are none. */
 u16 call_ext_query_capabilities(struct hyperv_vp *vp, struct hypercall *c)

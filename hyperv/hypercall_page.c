@@ -14,17 +14,17 @@
  * steps over the OUT before or after the exit. All other registers but the flags are preserved.
  *
  * One page serves every mode, as the guest may change its mode and keep its page. The bytes 4c 90
- * tell them apart: a NOP with a prefix in 64-bit code, DEC ESP and NOP in other code. That code then
- * looks at CR0.PE, and all code at its CPL, for the TLFS wants #UD in real mode and at CPL > 0, where
- * OUT would raise #GP or be allowed. MOV to CS raises it: unlike UD2, KVM's interpreter of real mode
- * knows that.
+ * tell them apart: a NOP with a prefix in 64-bit code, DEC ESP and NOP in other code. That code
+ * then looks at CR0.PE, and all code at its CPL, for the TLFS wants #UD in real mode and at CPL >
+ * 0, where OUT would raise #GP or be allowed. MOV to CS raises it: unlike UD2, KVM's interpreter of
+ * real mode knows that.
  *
- * The kernel back end's page begins with ENDBR64, for guests with indirect branch tracking. The user
- * back end's does so on a processor that has it: a KVM that interprets guests may know ENDBR64 in
- * 64-bit code only.
+ * The kernel back end's page begins with ENDBR64, for guests with indirect branch tracking. The
+ * user back end's does so on a processor that has it: a KVM that interprets guests may know ENDBR64
+ * in 64-bit code only.
  *
- * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the fast
- * HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
+ * The kernel back end's page leaves to KVM what KVM serves, that is the codes below 0x50 and the
+ * fast HvCallSignalEvent, and has the rest served as on the user back end: KVM would refuse it.
  */
 #include "hyperv/hypercall.h"
 
@@ -171,7 +171,7 @@ bool hypercall_page_host_has_ibt(void)
 	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx & LEAF7_EDX_IBT;
 }
 
-/* ---- The ports --------------------------------------------------------------------------------- */
+/* ---- The ports ------------------------------------------------------------------------------- */
 
 static bool long_mode(const struct kvm_sregs *s)
 {

@@ -22,7 +22,7 @@
 #define FEATURE_CONTROL_LOCKED 0x1
 #define FEATURE_CONTROL_VMX 0x4
 
-/* ---- What the host has ------------------------------------------------------------------------- */
+/* ---- What the host has ----------------------------------------------------------------------- */
 
 static const struct {
 	long cap;
@@ -79,7 +79,7 @@ enum hyperv_choice hyperv_best(int kvm_fd)
 	return need_missing(kvm_fd, HYPERV_USER) ? HYPERV_AUTO : HYPERV_USER;
 }
 
-/* ---- What a guest is offered -------------------------------------------------------------------- */
+/* ---- What a guest is offered ----------------------------------------------------------------- */
 
 /* Reads what the processor and its KVM have into *host. 0 or -errno. */
 static int look_at_processor(struct feature_host *host, int kvm_fd, bool *vmx)
@@ -131,7 +131,7 @@ static int settle_features(struct hyperv *hv, char *error, size_t size)
 	return features_offer(&hv->offered, &host, &hv->config.switches, error, size);
 }
 
-/* ---- The VM's hooks ---------------------------------------------------------------------------- */
+/* ---- The VM's hooks -------------------------------------------------------------------------- */
 
 static bool hook_rdmsr(void *ctx, struct vcpu *vcpu, u32 msr, u64 *value)
 {
@@ -182,7 +182,7 @@ static void hooks_install(struct hyperv *hv)
 	h->attention = hook_attention;
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* The back end for choice, or NULL with a sentence for the user. */
 static const struct hyperv_backend *backend_choose(int kvm_fd, enum hyperv_choice choice,

@@ -79,8 +79,8 @@ const char *hyperv_backend_name(const struct hyperv *hv);
 const char *hyperv_vmbus_lacks(const struct hyperv *hv);
 
 /*
- * Adds the Hyper-V leaves to a VP's table (after cpuid_for_vp()), and takes the invariant TSC out of
- * it where it was switched off. 0 or -ENOSPC.
+ * Adds the Hyper-V leaves to a VP's table (after cpuid_for_vp()), and takes the invariant TSC out
+ * of it where it was switched off. 0 or -ENOSPC.
  */
 int hyperv_cpuid(struct hyperv *hv, struct cpuid *t);
 
@@ -109,8 +109,9 @@ void hyperv_on_retarget(struct hyperv *hv, hyperv_retarget_fn retarget, void *ct
 const struct hyperv_crash *hyperv_crash_report(const struct hyperv *hv);
 
 /*
- * What this host's KVM would give each back end, for `candela doctor`. Every row has a name, whether
- * the host has it, which back end needs it and whether that need is hard. Ends with a NULL name.
+ * What this host's KVM would give each back end, for `candela doctor`. Every row has a name,
+ * whether the host has it, which back end needs it and whether that need is hard. Ends with a NULL
+ * name.
  */
 struct hyperv_need {
 	const char *name; /* e.g. "KVM_CAP_HYPERV_SYNIC2" */
@@ -143,7 +144,9 @@ struct hyperv_feature {
  */
 unsigned hyperv_features(int kvm_fd, struct hyperv_feature *row, unsigned max);
 
-/* The back end HYPERV_AUTO would take on this host, or HYPERV_AUTO itself where neither can work. */
+/*
+ * The back end HYPERV_AUTO would take on this host, or HYPERV_AUTO itself where neither can work.
+ */
 enum hyperv_choice hyperv_best(int kvm_fd);
 
 #endif

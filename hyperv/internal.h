@@ -2,8 +2,8 @@
 /*
  * What the files of hyperv/ offer each other, but for the nouns that have a header of their own
  * (partition, features, CPUID, overlay pages, time, hypercalls, APIC): MSRs, SynIC and ports as the
- * guest sees them, timers, and what a VP does when it is wanted. Nothing outside this folder includes
- * it but its tests.
+ * guest sees them, timers, and what a VP does when it is wanted. Nothing outside this folder
+ * includes it but its tests.
  */
 #ifndef HYPERV_INTERNAL_H
 #define HYPERV_INTERNAL_H
@@ -43,13 +43,14 @@ bool synic_set_pages(struct hyperv_vp *vp, u64 scontrol, u64 simp, u64 siefp);
 /* Whether a guest may write it to a SINT: unmasked, it has no exception for a vector. */
 bool synic_sint_valid(u64 value);
 /*
- * Gives a SINT its new value, and its interrupt's route where it has one. False, and no change, where
- * the value is not valid. The VP's thread, or before any VP runs.
+ * Gives a SINT its new value, and its interrupt's route where it has one. False, and no change,
+ * where the value is not valid. The VP's thread, or before any VP runs.
  */
 bool synic_write_sint(struct hyperv_vp *vp, u32 sint, u64 value);
 /*
  * As synic_post_message(), from the VP's own thread on the user back end: sint needs no irqfd, and
- * -ENODEV also where it is masked. What could not be posted is to be tried again at attention_run().
+ * -ENODEV also where it is masked. What could not be posted is to be tried again at
+ * attention_run().
  */
 int synic_post_own(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u32 len);
 /* The kernel back end's attention: waits until a message under way to this VP is in its slot. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What each synthetic MSR means (TLFS: appendix "Hypervisor Synthetic MSRs"), one row each. The
- * user back end sends all of them here, the kernel back end those that a guest sets up rarely, or that
- * must be ours; KVM keeps the rest. An MSR without a row, without its privilege, or without that direction raises #GP.
+ * user back end sends all of them here, the kernel back end those that a guest sets up rarely, or
+ * that must be ours; KVM keeps the rest. An MSR without a row, without its privilege, or without
+ * that direction raises #GP.
  */
 #include "hyperv/apic.h"
 #include "hyperv/hypercall.h"

@@ -34,14 +34,14 @@ void overlay_init(struct overlay *o, struct overlay_list *list);
 
 /*
  * Lays a page of zeros at gpa and returns its host address; what lies there is kept aside, and put
- * back where the overlay was before. At the same gpa nothing changes. NULL, and no change, where gpa
- * is not a page of RAM.
+ * back where the overlay was before. At the same gpa nothing changes. NULL, and no change, where
+ * gpa is not a page of RAM.
  */
 void *overlay_place(struct overlay *o, const struct gmem *mem, gpa_t gpa);
 
 /*
- * Takes charge of an overlay that lies at gpa in restored RAM, on top of what is placed already, and
- * of what lay under it. False, and no change, where gpa is not a page of RAM or o is placed.
+ * Takes charge of an overlay that lies at gpa in restored RAM, on top of what is placed already,
+ * and of what lay under it. False, and no change, where gpa is not a page of RAM or o is placed.
  */
 bool overlay_adopt(struct overlay *o, const struct gmem *mem, gpa_t gpa,
 		   const u8 under[static HV_PAGE_SIZE]);

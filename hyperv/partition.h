@@ -87,7 +87,7 @@ struct hyperv {
 	const struct gmem *mem;
 	const struct hyperv_backend *backend;
 	struct hyperv_config config;
-	bool kvm_apic_msrs; /* the user back end's KVM knows EOI, ICR and TPR by our MSRs' numbers */
+	bool kvm_apic_msrs; /* the user back end's KVM knows EOI, ICR, TPR by our MSRs' numbers */
 	struct cpuid_features limit; /* what KVM says it can execute; the kernel back end's */
 	struct cpuid_features offered;
 	bool vmx; /* the guest gets Intel's nested virtualization */

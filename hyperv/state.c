@@ -13,7 +13,7 @@
 #include "hyperv/internal.h"
 #include "vmm/vcpu.h"
 
-/* ---- Pages -------------------------------------------------------------------------------------- */
+/* ---- Pages ----------------------------------------------------------------------------------- */
 
 /* How many overlays were placed before o. */
 static u32 page_order(const struct overlay *o)
@@ -107,7 +107,7 @@ static bool pages_agree(const struct hyperv_state *s)
 	return ok;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------ */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void vp_read(const struct hyperv_vp *vp, struct hyperv_vp_state *s)
 {
@@ -168,7 +168,7 @@ int hyperv_state_read(struct hyperv *hv, struct hyperv_state **state)
 	return err;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------ */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 /* Time goes on from where it was; a guest that reads the page meanwhile sees that it changed. */
 static int time_write(struct hyperv *hv, const struct hyperv_state *s)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What KVM keeps of the interface on the kernel back end is read by KVM_GET_MSRS and put back by
- * KVM_SET_MSRS; what the shared core keeps and KVM acts on as well, KVM is only told. Values set from
- * here are no guest's writes: KVM takes them without clearing pages or telling us.
+ * KVM_SET_MSRS; what the shared core keeps and KVM acts on as well, KVM is only told. Values set
+ * from here are no guest's writes: KVM takes them without clearing pages or telling us.
  *
  * The order matters: reference time before the timers that count in it, SCONTROL before the pages,
  * the pages before the SINTs and timers that send messages there. KVM 6.1, arch/x86/kvm/hyperv.c.

@@ -42,7 +42,7 @@ static u64 add(u64 a, u64 b)
 	return a + b < a ? UINT64_MAX : a + b;
 }
 
-/* ---- The registers ------------------------------------------------------------------------------ */
+/* ---- The registers --------------------------------------------------------------------------- */
 
 static void start(struct hyperv_vp *vp, struct stimer *t)
 {
@@ -94,7 +94,7 @@ bool stimer_write(struct hyperv_vp *vp, u32 msr, u64 value)
 	return is_count(msr) ? write_count(vp, t, value) : write_config(vp, t, value);
 }
 
-/* ---- Going off ------------------------------------------------------------------------------------ */
+/* ---- Going off ------------------------------------------------------------------------------- */
 
 /* False: not now. */
 static bool deliver(struct hyperv_vp *vp, const struct stimer *t, u64 now)

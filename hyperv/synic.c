@@ -5,9 +5,9 @@
  * interrupt is an eventfd write, so that I/O threads need no other system call.
  *
  * A SINT gets its irqfd when it is first used (SINT 2, the VMBus's, with the VP): a GSI for every
- * SINT of 64 VPs would be a route table of 1024. A SINT with AutoEOI is not raised by it on the user
- * back end, but by the VP's own thread (auto_eoi.c). On the kernel back end SINTs are KVM's and stay
- * at their first value here.
+ * SINT of 64 VPs would be a route table of 1024. A SINT with AutoEOI is not raised by it on the
+ * user back end, but by the VP's own thread (auto_eoi.c). On the kernel back end SINTs are KVM's
+ * and stay at their first value here.
  *
  * How a message meets a full slot without being forgotten:
  *
@@ -53,7 +53,7 @@ void synic_vp_fini(struct hyperv_vp *vp)
 	pthread_mutex_destroy(&vp->lock);
 }
 
-/* ---- What the guest sets up ------------------------------------------------------------------- */
+/* ---- What the guest sets up ------------------------------------------------------------------ */
 
 /* Puts o where a SIMP or SIEFP value, which is valid, asks for it. */
 static void page_place(struct overlay *o, const struct gmem *mem, u64 value)
@@ -168,7 +168,7 @@ void synic_end_of_message(struct hyperv_vp *vp)
 	}
 }
 
-/* ---- What the host delivers ------------------------------------------------------------------- */
+/* ---- What the host delivers ------------------------------------------------------------------ */
 
 /* Under vp->lock. */
 static int prepare(struct hyperv_vp *vp, u32 sint)
@@ -262,8 +262,8 @@ static int post(struct hyperv_vp *vp, u32 sint, u32 type, const void *payload, u
 }
 
 /*
- * KVM's timers fill slots too, while the VP is in KVM_RUN. Under vp->lock, which the VP takes when it
- * is asked for (synic_let_post()): it stays outside until the message is in its slot.
+ * KVM's timers fill slots too, while the VP is in KVM_RUN. Under vp->lock, which the VP takes when
+ * it is asked for (synic_let_post()): it stays outside until the message is in its slot.
  */
 static void keep_kvm_out(struct hyperv_vp *vp)
 {

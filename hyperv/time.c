@@ -64,6 +64,8 @@ void time_fill_page(const struct time_source *t, struct hv_reference_tsc *page)
 
 	page->scale = t->scale;
 	page->offset = t->offset;
-	/* 0 would mean "not valid: read the MSR". Stored last: a reader of the old values sees it. */
+	/*
+	 * 0 would mean "not valid: read the MSR". Stored last: a reader of the old values sees it.
+	 */
 	__atomic_store_n(&page->sequence, next ? next : 1, __ATOMIC_RELEASE);
 }

@@ -8,14 +8,14 @@
  *	2. it waits until each of them has left the guest, or was outside
  *	3. a target does not enter the guest again before its attention hook came here
  *
- * After 2 no target can use an old entry any more, though it may flush only when it runs next. Nobody
- * waits for more than that, so callers that name each other cannot block one another, and a VP that
- * was never started, or halted, costs one signal.
+ * After 2 no target can use an old entry any more, though it may flush only when it runs next.
+ * Nobody waits for more than that, so callers that name each other cannot block one another, and a
+ * VP that was never started, or halted, costs one signal.
  *
  * What is changed is EFER.NXE: KVM takes it for another kind of paging (kvm_mmu_reset_context() in
  * its set_efer()) and throws the roots away, with whatever was cached under them. Unlike CR4, of
- * which KVM_SET_SREGS would be the way, it is an MSR: nothing else is read out and written back, not
- * an interrupt on its way in, the APIC's priority or the PAE page pointers.
+ * which KVM_SET_SREGS would be the way, it is an MSR: nothing else is read out and written back,
+ * not an interrupt on its way in, the APIC's priority or the PAE page pointers.
  */
 #include "hyperv/hypercall.h"
 #include "hyperv/internal.h"

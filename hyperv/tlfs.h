@@ -82,7 +82,7 @@
 #define HV_NESTED_DIRECT_FLUSH (1u << 17)
 #define HV_NESTED_MSR_BITMAP (1u << 19)
 
-/* ---- Synthetic MSRs. TLFS: appendix "Hypervisor Synthetic MSRs" ------------------------------- */
+/* ---- Synthetic MSRs. TLFS: appendix "Hypervisor Synthetic MSRs" ------------------------------ */
 
 #define HV_MSR_FIRST 0x40000000u
 #define HV_MSR_COUNT 0x200u
@@ -139,7 +139,9 @@
 #define HV_SINT_POLLING (1ull << 18) /* messages, but no interrupt */
 #define HV_SINT_VECTOR_MIN 16u /* below are the processor's exceptions */
 
-/* STIMERn_CONFIG; bits 15:13 and 63:20 must be zero. TLFS: Timers, "Synthetic Timer Configuration". */
+/*
+ * STIMERn_CONFIG; bits 15:13 and 63:20 must be zero. TLFS: Timers, "Synthetic Timer Configuration".
+ */
 #define HV_STIMER_ENABLE (1ull << 0)
 #define HV_STIMER_PERIODIC (1ull << 1)
 #define HV_STIMER_LAZY (1ull << 2)
@@ -154,7 +156,7 @@
 #define HV_CRASH_NOTIFY_MSG (1ull << 62)
 #define HV_CRASH_PARAMS 5u
 
-/* ---- Hypercalls. TLFS: Hypercall Interface ---------------------------------------------------- */
+/* ---- Hypercalls. TLFS: Hypercall Interface --------------------------------------------------- */
 
 #define HV_CALL_FLUSH_SPACE 0x0002u /* HvCallFlushVirtualAddressSpace */
 #define HV_CALL_FLUSH_LIST 0x0003u /* HvCallFlushVirtualAddressList */
@@ -227,7 +229,9 @@ _Static_assert(sizeof(struct hv_signal_event) == 8, "HvCallSignalEvent input");
 #define HV_PARTITION_ID_SELF 0xffffffffffffffffull
 #define HV_VP_INDEX_SELF 0xfffffffeu
 
-/* TLFS: HV_VP_SET. The banks, 64 VPs each, follow as variable header, one per bit of valid_banks. */
+/*
+ * TLFS: HV_VP_SET. The banks, 64 VPs each, follow as variable header, one per bit of valid_banks.
+ */
 #define HV_VP_SET_SPARSE_4K 0u
 #define HV_VP_SET_ALL 1u
 struct hv_vp_set {
@@ -355,7 +359,7 @@ struct hv_timer_message {
 };
 _Static_assert(sizeof(struct hv_timer_message) == 24, "HV_TIMER_MESSAGE_PAYLOAD");
 
-/* ---- SynIC pages. TLFS: Virtual Interrupt Control, Inter-Partition Communication -------------- */
+/* ---- SynIC pages. TLFS: Virtual Interrupt Control, Inter-Partition Communication ------------- */
 
 #define HV_SINTS 16u
 #define HV_STIMERS 4u

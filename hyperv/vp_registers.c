@@ -18,7 +18,7 @@
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 
-/* ---- Twins of MSRs ----------------------------------------------------------------------------- */
+/* ---- Twins of MSRs --------------------------------------------------------------------------- */
 
 static const struct twin {
 	u32 first, last; /* names */
@@ -98,7 +98,7 @@ static u16 twin_set(struct hyperv_vp *vp, const struct twin *t, u32 msr, u64 val
 	return ok ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
 }
 
-/* ---- CPUID leaves ------------------------------------------------------------------------------ */
+/* ---- CPUID leaves ---------------------------------------------------------------------------- */
 
 /* The leaf behind a name, or 0. */
 static u32 leaf_of(u32 name)
@@ -134,7 +134,7 @@ static u16 leaf_get(struct hyperv_vp *vp, u32 leaf, struct hv_register_value *va
 	return HV_STATUS_SUCCESS;
 }
 
-/* ---- The processor's own ----------------------------------------------------------------------- */
+/* ---- The processor's own --------------------------------------------------------------------- */
 
 static bool is_processor(u32 name)
 {
@@ -155,7 +155,7 @@ static u16 processor_get(struct hyperv_vp *vp, u32 name, u64 *value)
 	return HV_STATUS_SUCCESS;
 }
 
-/* ---- Both calls -------------------------------------------------------------------------------- */
+/* ---- Both calls ------------------------------------------------------------------------------ */
 
 u16 vp_register_get(struct hyperv_vp *vp, u32 name, struct hv_register_value *value)
 {

@@ -183,7 +183,9 @@ int sandbox_process(enum sandbox_mode mode, char *error, size_t error_size)
 			strerror(-err));
 	/* libc reads the time zone's file at the first use of a date, which would be too late. */
 	tzset();
-	/* Nor may it look into /proc before it shrinks a thread's heap: threads share the main one. */
+	/*
+	 * Nor may it look into /proc before it shrinks a thread's heap: threads share the main one.
+	 */
 	mallopt(M_ARENA_MAX, 1);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return explain(-errno, error, error_size,

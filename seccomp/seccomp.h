@@ -31,8 +31,8 @@ const char *sandbox_role_name(enum sandbox_role role);
 
 /*
  * For the whole process, once, on the main thread before other threads start: no_new_privs, all
- * capabilities dropped, no core dumps with guest memory, the handler that names violations. 0, or -errno
- * with a sentence for the user in error.
+ * capabilities dropped, no core dumps with guest memory, the handler that names violations. 0, or
+ * -errno with a sentence for the user in error.
  */
 int sandbox_process(enum sandbox_mode mode, char *error, size_t error_size);
 

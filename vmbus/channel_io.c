@@ -346,7 +346,9 @@ static void channel_ordered(struct loop_work *w)
 		channel_reply(ch, 0);
 		break;
 	case ORDER_DETACH:
-		/* The same holds: what is still sent here interrupts the old VP, and then replies. */
+		/*
+		 * The same holds: what is still sent here interrupts the old VP, and then replies.
+		 */
 		ch->detaching = true;
 		ch->device->ops->detach(ch);
 		break;

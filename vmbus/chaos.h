@@ -75,9 +75,9 @@ const char *chaos_point_name(enum chaos_point point);
 int chaos_log(struct chaos *c, const char *file);
 
 /*
- * Takes the disturbances out of a log, and seed and rate for its successor's first line. 0; -EINVAL,
- * -ENOMEM or another -errno, with a sentence in error that begins with the file's name and names
- * the line.
+ * Takes the disturbances out of a log, and seed and rate for its successor's first line. 0;
+ * -EINVAL, -ENOMEM or another -errno, with a sentence in error that begins with the file's name and
+ * names the line.
  */
 int chaos_replay(struct chaos *c, const char *file, char *error, size_t error_size);
 

@@ -102,7 +102,10 @@ static void channel_thaw(struct vmbus_channel *ch)
 void freeze_replied(struct vmbus_channel *ch)
 {
 	ch->quiet = !ch->result;
-	/* Given up meanwhile; wanted again, it comes behind what the guest has asked for in between. */
+	/*
+	 * Given up meanwhile; wanted again, it comes behind what the guest has asked for in
+	 * between.
+	 */
 	if (ch->quiet && (!ch->bus->freezing || ch->close_wanted || ch->modify_wanted))
 		channel_thaw(ch);
 }

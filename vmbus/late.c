@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What chaos makes late, and how. Every hook of the bus asks here, and only where there is chaos.
- * A delay is a timer on the loop of what is delayed; while it is armed the hook holds back, and when
- * it fires what was held back goes its usual way. So each delay ends by itself, and all of them do
- * where a channel closes, moves or is frozen (late_stop()), or where somebody waits for what was
- * sent (late_end()).
+ * A delay is a timer on the loop of what is delayed; while it is armed the hook holds back, and
+ * when it fires what was held back goes its usual way. So each delay ends by itself, and all of
+ * them do where a channel closes, moves or is frozen (late_stop()), or where somebody waits for
+ * what was sent (late_end()).
  *
  * Within what guests know of hosts: messages keep their order, packets theirs; a primary channel is
  * rescinded behind its sub-channels; a device that was told of no room is told when there is.
  * Short delays take longer where an idle loop sleeps in whole milliseconds (before Linux 5.11).
  *
- * Decisions are numbered by what the guest can count as well: its own messages, signals and packets,
- * and those it gets.
+ * Decisions are numbered by what the guest can count as well: its own messages, signals and
+ * packets, and those it gets.
  */
 #include <stdlib.h>
 

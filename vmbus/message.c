@@ -53,8 +53,8 @@ static const struct message_rule rules[VMBUS_MSG_COUNT] = {
 		{ "open_reserved_channel", channel_open_reserved, SIZE(open_reserved), UP, false,
 		  VMBUS_VERSION_WIN10, 0 },
 	[VMBUS_MSG_CLOSE_RESERVED_CHANNEL] =
-		{ "close_reserved_channel", channel_close_reserved, SIZE(close_reserved), ANY, false,
-		  0, 0 },
+		{ "close_reserved_channel", channel_close_reserved, SIZE(close_reserved), ANY,
+		  false, 0, 0 },
 	[VMBUS_MSG_TL_CONNECT_REQUEST] =
 		{ "tl_connect_request", tl_connect_request, SIZE(tl_connect_request), UP, false,
 		  VMBUS_VERSION_WIN10, 0 },
@@ -122,7 +122,9 @@ static void message_handle(struct vmbus *bus, const struct inbox_message *m)
 	rules[header.msgtype].handle(bus, m->bytes, m->len);
 }
 
-/* A paused guest is not answered, so that it needs no room; what ends the pause must get through. */
+/*
+ * A paused guest is not answered, so that it needs no room; what ends the pause must get through.
+ */
 static bool message_room(const struct vmbus *bus)
 {
 	return bus->paused || outq_room(&bus->outq) >= VMBUS_OUTQ_RESERVE;

@@ -26,7 +26,9 @@ struct outq {
 	struct outq_message message[OUTQ_MAX]; /* a circle */
 	u32 head, count;
 	u64 gone; /* messages that have left the head, forgotten ones included */
-	/* NULL or asked before each post: true: the head waits, and outq_flush() is called later. */
+	/*
+	 * NULL or asked before each post: true: the head waits, and outq_flush() is called later.
+	 */
 	bool (*late)(struct outq *q);
 	bool held; /* only the first `passing` go */
 	u32 passing;

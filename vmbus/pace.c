@@ -6,11 +6,11 @@
  * masked, the ring is looked at by the clock, and answers wait until the guest has written what is
  * expected of it, or is quiet. The disk has what was found meanwhile. Channel's I/O loop.
  *
- * What is expected: a packet for each one shown that none has followed yet. That the guest could send
- * more is found out by waiting once for as long as packets come: a trial, the rarer the less came of
- * it. Few are not worth waiting for: a guest with one request at a time, or several such, never
- * waits. Nor is it waited for more than BURST_ENOUGH: of a deeper queue, one part is the disk's while
- * the other is the guest's.
+ * What is expected: a packet for each one shown that none has followed yet. That the guest could
+ * send more is found out by waiting once for as long as packets come: a trial, the rarer the less
+ * came of it. Few are not worth waiting for: a guest with one request at a time, or several such,
+ * never waits. Nor is it waited for more than BURST_ENOUGH: of a deeper queue, one part is the
+ * disk's while the other is the guest's.
  *
  * Whether to wait is a matter of trust: what comes as expected earns it, what fails to come costs
  * it, and without any only trials wait. What failed to come is expected once more, so that a burst

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Takes a saved bus into a fresh one; the form is in save.h. Every section is checked for itself as
- * it is read, and what must agree between them (restore_agrees()) once all is there; nothing reaches
- * the guest before. Where anything is wrong the bus goes back to what it was. Main thread, no loop
- * runs.
+ * it is read, and what must agree between them (restore_agrees()) once all is there; nothing
+ * reaches the guest before. Where anything is wrong the bus goes back to what it was. Main thread,
+ * no loop runs.
  */
 #include "vmbus/save.h"
 

@@ -142,7 +142,9 @@ static u8 *ring_piece(const struct ring *r, u32 index, u32 len, u32 *piece)
 	return r->page[index / RING_PAGE_SIZE] + offset;
 }
 
-/* The address of len bytes at index where no page or end of the ring lies between them, else NULL. */
+/*
+ * The address of len bytes at index where no page or end of the ring lies between them, else NULL.
+ */
 static u8 *ring_span(const struct ring *r, u32 index, u32 len)
 {
 	u32 offset = index % RING_PAGE_SIZE;

@@ -94,8 +94,8 @@ bool ring_write_commit(struct ring *r);
 void ring_wait_begin(struct ring *r, const struct ring_packet *p);
 
 /*
- * After ring_write() said -EAGAIN, with everything committed: asks the reader to signal once p fits.
- * True: it fits already, and no signal follows.
+ * After ring_write() said -EAGAIN, with everything committed: asks the reader to signal once p
+ * fits. True: it fits already, and no signal follows.
  */
 bool ring_wait_room(struct ring *r, const struct ring_packet *p);
 

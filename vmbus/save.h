@@ -12,15 +12,15 @@
  * Restoring, into a fresh host: RAM, the processors and the SynIC first; then vmbus_init(),
  * vmbus_offer() for all devices, vmbus_restore(); then threads run.
  *
- * What is under way. The bus drains its own: what the guest asked for and was not looked at stays in
- * the inbox, what was begun is brought to its end. Requests to a device are the device's part: it
- * drains or carries them (freeze, save and restore in struct vmbus_device_ops; storvsp drains, see
- * devices/storvsp_save.c). Who waits too long for that gives it up (vmbus_thaw()). Ring cursors are
- * private to us and saved, packets and masks lie in the guest's RAM. Of one save the next host may
- * be restored any number of times.
+ * What is under way. The bus drains its own: what the guest asked for and was not looked at stays
+ * in the inbox, what was begun is brought to its end. Requests to a device are the device's part:
+ * it drains or carries them (freeze, save and restore in struct vmbus_device_ops; storvsp drains,
+ * see devices/storvsp_save.c). Who waits too long for that gives it up (vmbus_thaw()). Ring cursors
+ * are private to us and saved, packets and masks lie in the guest's RAM. Of one save the next host
+ * may be restored any number of times.
  *
- * What a device has besides its channels (save_state, restore_state) is saved whether one is open or
- * not, and taken in once all else was: a stream that is refused has changed nothing.
+ * What a device has besides its channels (save_state, restore_state) is saved whether one is open
+ * or not, and taken in once all else was: a stream that is refused has changed nothing.
  *
  * Devices are found by type and instance. A device that was taken away but the guest has not let go
  * of needs no counterpart: the bus keeps its relid until then. One that is new is offered like one
@@ -36,23 +36,24 @@
  *	u32	CRC-32 of all that follows
  *	u64	bytes that follow
  *	sections, all of them, in this order (which is that of restoring):
- *	BUS		u8 up, offers requested, paused, contacted; u32 version, features, message VP,
- *			message SINT; u64 GPA of the interrupt page, of the guest's monitor page
+ *	BUS		u8 up, offers requested, paused, contacted; u32 version, features, message
+ *			VP, message SINT; u64 GPA of the interrupt page, of the guest's monitor page
  *			(0: none), messages, of those out of place
  *	INBOX		u32 count; each: u32 connection id, u32 len, the bytes
  *	OUTQ		u32 how many of them go although the guest has paused, u32 count; each:
  *			u32 vp, u32 sint, u32 len, the bytes
  *	DEVICES		u32 count; each: u8[16] instance, u8[16] type, u16 channels, and of each
- *			u32 relid, u8 monitor id, u8 VMBUS_SAVED_*; section DEVICE: the device's own,
- *			empty where it has none
+ *			u32 relid, u8 monitor id, u8 VMBUS_SAVED_*; section DEVICE: the device's
+ *			own, empty where it has none
  *	GPADLS		u32 count; each: u32 relid, id, u8 complete, u32 ranges, words declared,
  *			words received, those words: range headers and PFNs
  *	CHANNELS	u32 count of open ones; each: u32 relid, open id, ring GPADL, page of the
  *			second ring, VP at opening, connection id, event flag, message VP, message
- *			SINT (these two of a reserved one), VP now, SINT; u8 uses the interrupt page,
- *			is monitored; u32 index of the guest's ring, u8 broken; u32 index of ours,
- *			u8 broken, u8 waits for room; section DEVICE: the device's own of it
- *	TEARDOWNS	u32 count of GPADLs to be given back when the last pin goes; each: u32 relid, id
+ *			SINT (these two of a reserved one), VP now, SINT; u8 uses the interrupt
+ *			page, is monitored; u32 index of the guest's ring, u8 broken; u32 index of
+ *			ours, u8 broken, u8 waits for room; section DEVICE: the device's own of it
+ *	TEARDOWNS	u32 count of GPADLs to be given back when the last pin goes; each: u32
+ *			relid, id
  *
  * Version rules. A writer may add sections with STREAM_OPTIONAL set, between these or behind them
  * or behind a device's state: older readers pass over them. Whatever a reader must know needs

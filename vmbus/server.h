@@ -180,7 +180,7 @@ struct vmbus_channel {
 	bool wanted; /* the host offers it; false: the host takes, or has taken, it away */
 	bool offered; /* the guest knows it, in this connection */
 	bool rescinded; /* ... and has been told that it goes */
-	bool released; /* the guest has let go of it by itself: offered again in the next connection */
+	bool released; /* the guest let go of it by itself: offered again in the next connection */
 	bool reserved; /* open across connections */
 	bool quiet; /* frozen, and the I/O loop has said so */
 	bool close_wanted;
@@ -389,8 +389,8 @@ void monitor_stop(struct vmbus_channel *ch);
 bool monitor_fire(struct vmbus_channel *ch);
 
 /*
- * pace.c. I/O loop. With the in ring drained: true: more is expected soon, signals stay masked until
- * pace.look fires; false: what was held back is shown in this turn.
+ * pace.c. I/O loop. With the in ring drained: true: more is expected soon, signals stay masked
+ * until pace.look fires; false: what was held back is shown in this turn.
  */
 bool pace_waits(struct vmbus_channel *ch);
 /* What is sent waits with it. */

@@ -44,8 +44,8 @@ struct vmbus_device_ops {
 	/* The guest opened ch. 0, or -errno: the open fails. ch->data is the device's to use. */
 	int (*open)(struct vmbus_channel *ch);
 	/*
-	 * There may be packets to receive, or room to send. Receives until channel_recv() returns 0,
-	 * or stops early (no free request) and calls channel_resume() once it can go on.
+	 * There may be packets to receive, or room to send. Receives until channel_recv() returns
+	 * 0, or stops early (no free request) and calls channel_resume() once it can go on.
 	 */
 	void (*ready)(struct vmbus_channel *ch);
 	/*
@@ -55,34 +55,35 @@ struct vmbus_device_ops {
 	void (*close)(struct vmbus_channel *ch);
 	/*
 	 * Both or neither. ch is to move to another loop: receive no more, call channel_detached()
-	 * once nothing of it is under way on this loop (now or later); what is under way may still be
-	 * completed until then. Then attach() on the new loop, and ready() after it; or close().
+	 * once nothing of it is under way on this loop (now or later); what is under way may still
+	 * be completed until then. Then attach() on the new loop, and ready() after it; or close().
 	 */
 	void (*detach)(struct vmbus_channel *ch);
 	void (*attach)(struct vmbus_channel *ch);
 	/*
-	 * Saving, see save.h. The bus is to stand still: receive no more, call channel_frozen() once
-	 * nothing of ch is under way that save() does not write down, and do not send after that. A
-	 * device may drain (wait for its requests; room in the ring does not come) or carry them.
-	 * Then thaw() and ready() after it; or close(). Saving may be given up: thaw() comes before
-	 * channel_frozen() was called, which then must not be called. NULL: there never is anything.
+	 * Saving, see save.h. The bus is to stand still: receive no more, call channel_frozen()
+	 * once nothing of ch is under way that save() does not write down, and do not send after
+	 * that. A device may drain (wait for its requests; room in the ring does not come) or carry
+	 * them. Then thaw() and ready() after it; or close(). Saving may be given up: thaw() comes
+	 * before channel_frozen() was called, which then must not be called. NULL: there never is
+	 * anything.
 	 */
 	void (*freeze)(struct vmbus_channel *ch);
 	void (*thaw)(struct vmbus_channel *ch);
 	/*
 	 * Both, or neither: ch cannot be saved while it is open. save: writes down what the device
-	 * has of a frozen channel; control loop. restore: in the place of open(), takes it in, and is
-	 * followed by ready(); neither receives nor sends; main thread, before loops run. The bytes
-	 * are not trusted: 0, -EINVAL where they are not such a device's, or -errno.
+	 * has of a frozen channel; control loop. restore: in the place of open(), takes it in, and
+	 * is followed by ready(); neither receives nor sends; main thread, before loops run. The
+	 * bytes are not trusted: 0, -EINVAL where they are not such a device's, or -errno.
 	 */
 	void (*save)(struct vmbus_channel *ch, struct stream_out *out);
 	int (*restore)(struct vmbus_channel *ch, struct stream_in *in);
 	/*
-	 * Both, or neither: what the device has whether a channel is open or not. save_state: writes it
-	 * down, the bus frozen; control loop. restore_state: called twice, main thread, before loops
-	 * run. First it only looks, and changes nothing: 0; -EINVAL where the bytes, not trusted, are
-	 * not such a device's; -ENODEV where they are of one that differs from dev. Then, once all else
-	 * was taken in, `apply`: 0.
+	 * Both, or neither: what the device has whether a channel is open or not. save_state:
+	 * writes it down, the bus frozen; control loop. restore_state: called twice, main thread,
+	 * before loops run. First it only looks, and changes nothing: 0; -EINVAL where the bytes,
+	 * not trusted, are not such a device's; -ENODEV where they are of one that differs from
+	 * dev. Then, once all else was taken in, `apply`: 0.
 	 */
 	void (*save_state)(struct vmbus_device *dev, struct stream_out *out);
 	int (*restore_state)(struct vmbus_device *dev, struct stream_in *in, bool apply);
@@ -102,8 +103,8 @@ struct vmbus_device {
 	 */
 	u32 monitor_us;
 	/*
-	 * The guest answers completions with requests, each of which takes it a while: those that come
-	 * in a burst are waited for, up to 2 ms in all, before it is interrupted.
+	 * The guest answers completions with requests, each of which takes it a while: those that
+	 * come in a burst are waited for, up to 2 ms in all, before it is interrupted.
 	 */
 	bool paced;
 	/*
@@ -247,8 +248,8 @@ int vmbus_offer(struct vmbus *bus, struct vmbus_device *dev);
 
 /*
  * Takes a device off the bus: its channels are closed and the guest told. dev and what it uses must
- * stay until dev->primary is NULL, which it is once the guest has let go (or the bus is freed); then
- * dev->gone() is called. Control loop.
+ * stay until dev->primary is NULL, which it is once the guest has let go (or the bus is freed);
+ * then dev->gone() is called. Control loop.
  */
 void vmbus_rescind(struct vmbus_device *dev);
 

@@ -30,7 +30,9 @@ struct boot_config {
 	/* Concatenated, each padded to 4 bytes as Linux's cpio reader allows; or a module each. */
 	struct boot_blob initrd[BOOT_INITRD_BLOBS];
 	unsigned initrd_count;
-	/* Where an unpacked vmlinux may be kept between runs, -1 for nowhere (an O_DIRECTORY fd). */
+	/*
+	 * Where an unpacked vmlinux may be kept between runs, -1 for nowhere (an O_DIRECTORY fd).
+	 */
 	int cache_fd;
 	unsigned cpus;
 	/* Where the RSDP was put (acpi_build()). */

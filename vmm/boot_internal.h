@@ -50,7 +50,7 @@ struct boot {
 	u32 cmdline_max; /* without the final NUL */
 	u64 initrd_limit; /* where it must end at the latest */
 	gpa_t kernel_end; /* nothing of the kernel lies at or above */
-	gpa_t low_start; /* it may lie from here to LAYOUT_CMDLINE as well; 0: only from LAYOUT_KERNEL */
+	gpa_t low_start; /* also from here to LAYOUT_CMDLINE; 0: only from LAYOUT_KERNEL */
 
 	u32 initrd_align; /* of each piece */
 

@@ -15,7 +15,9 @@ struct io_range {
 	enum io_space space;
 	u64 base;
 	u64 len;
-	/* offset: from base. len: 1, 2, 4 or 8 bytes, wholly inside the range. NULL reads as ones. */
+	/*
+	 * offset: from base. len: 1, 2, 4 or 8 bytes, wholly inside the range. NULL reads as ones.
+	 */
 	void (*read)(void *ctx, u64 offset, void *data, unsigned len);
 	/* NULL ignores writes. */
 	void (*write)(void *ctx, u64 offset, const void *data, unsigned len);
@@ -30,7 +32,10 @@ struct io_table {
 	unsigned count;
 };
 
-/* Adds a copy of r. 0, -EBUSY where it overlaps another, -ENOSPC, -EINVAL where it wraps or is empty. */
+/*
+ * Adds a copy of r. 0, -EBUSY where it overlaps another, -ENOSPC, -EINVAL where it wraps or is
+ * empty.
+ */
 int io_add(struct io_table *t, const struct io_range *r);
 
 /* Answer one access. Where nobody does, reads give all ones and writes are dropped. vCPU thread. */

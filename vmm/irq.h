@@ -53,7 +53,10 @@ int irq_alloc(struct irq_table *t);
 int irq_route_msi(struct irq_table *t, u32 gsi, u64 addr, u32 data);
 int irq_route_hv_sint(struct irq_table *t, u32 gsi, u32 vp_index, u32 sint);
 
-/* Takes the route away; the GSI stays allocated and its irqfd does nothing. 0 or -errno. Any thread. */
+/*
+ * Takes the route away; the GSI stays allocated and its irqfd does nothing. 0 or -errno. Any
+ * thread.
+ */
 int irq_unroute(struct irq_table *t, u32 gsi);
 
 /* Gives an allocated GSI without a route back. Any thread. */

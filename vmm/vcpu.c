@@ -245,7 +245,7 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
-/* ---- Attention -------------------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------------------- */
 
 /* The vCPU of this thread, for the signal handler. */
 static _Thread_local struct vcpu *self;
@@ -264,7 +264,9 @@ static void kicked(int number, siginfo_t *info, void *context)
 	*(volatile __u8 *)&self->run->immediate_exit = 1;
 }
 
-/* By a timer of the vCPU's that goes off at once: a sandbox that allowed signals would allow any. */
+/*
+ * By a timer of the vCPU's that goes off at once: a sandbox that allowed signals would allow any.
+ */
 static void kick(struct vcpu *vcpu)
 {
 	const struct itimerspec now = { .it_value.tv_nsec = 1 };

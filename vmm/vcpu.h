@@ -54,30 +54,30 @@ void vcpu_attend(struct vcpu *vcpu);
 
 /*
  * After vcpu_attend(): waits until the vCPU has left the guest, or finds it outside, so that it
- * cannot run another instruction before its hook did. Any thread but its own; two vCPUs may wait for
- * each other, as a waiting one is outside.
+ * cannot run another instruction before its hook did. Any thread but its own; two vCPUs may wait
+ * for each other, as a waiting one is outside.
  */
 void vcpu_drain(struct vcpu *vcpu);
 
 /*
- * Has hooks.attention run at `deadline` (CLOCK_MONOTONIC, ns) or soon after, once; 0: never. Replaces
- * the one set before. Its own thread, or before vm_start() with 0.
+ * Has hooks.attention run at `deadline` (CLOCK_MONOTONIC, ns) or soon after, once; 0: never.
+ * Replaces the one set before. Its own thread, or before vm_start() with 0.
  */
 void vcpu_set_alarm(struct vcpu *vcpu, u64 deadline);
 
 /*
- * Has KVM finish the instruction of the last exit, so that the processor's state is that between two
- * instructions and may be changed; exits this leads to are handled. False: it could not be finished,
- * which may be tried again later. On its own thread, from hooks.attention.
+ * Has KVM finish the instruction of the last exit, so that the processor's state is that between
+ * two instructions and may be changed; exits this leads to are handled. False: it could not be
+ * finished, which may be tried again later. On its own thread, from hooks.attention.
  */
 bool vcpu_complete(struct vcpu *vcpu);
 
 /*
- * Has the vCPU run, from the state it was given, until it writes to `port`: a detour the guest knows
- * nothing of, by code on the page LAYOUT_ASIDE. hooks.attention does not run meanwhile, but after it.
- * 0; -ECANCELED where the guest's own INIT, SMI, debug exception or shutdown took over, whose state
- * it has now; -EINTR where the VM is being stopped; another -errno of KVM_RUN. On its own thread,
- * from hooks.attention.
+ * Has the vCPU run, from the state it was given, until it writes to `port`: a detour the guest
+ * knows nothing of, by code on the page LAYOUT_ASIDE. hooks.attention does not run meanwhile, but
+ * after it. 0; -ECANCELED where the guest's own INIT, SMI, debug exception or shutdown took over,
+ * whose state it has now; -EINTR where the VM is being stopped; another -errno of KVM_RUN. On its
+ * own thread, from hooks.attention.
  */
 int vcpu_run_aside(struct vcpu *vcpu, u16 port);
 
@@ -86,8 +86,8 @@ u64 vcpu_clock(void);
 
 /*
  * Describes in one line where a stopped vCPU stands: RIP, privilege, interrupt flag, whether it
- * halted, and the vectors its APIC requests (IRR) and serves (ISR). For people; what does not fit is
- * cut off. After vcpu_stop().
+ * halted, and the vectors its APIC requests (IRR) and serves (ISR). For people; what does not fit
+ * is cut off. After vcpu_stop().
  */
 void vcpu_describe(struct vcpu *vcpu, char *text, size_t size);
 

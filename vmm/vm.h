@@ -38,7 +38,9 @@ enum vm_end {
 struct vm_hooks {
 	/* hyperv/'s, with hyperv_ctx as the first argument. */
 	void *hyperv_ctx;
-	/* An MSR the filter sends to user space. True: done (for reads *value is set); false: #GP. */
+	/*
+	 * An MSR the filter sends to user space. True: done (for reads *value is set); false: #GP.
+	 */
 	bool (*rdmsr)(void *ctx, struct vcpu *vcpu, u32 msr, u64 *value);
 	bool (*wrmsr)(void *ctx, struct vcpu *vcpu, u32 msr, u64 value);
 	/* KVM_EXIT_HYPERV; results are written into *exit. */

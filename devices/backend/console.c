@@ -222,8 +222,8 @@ void console_room(struct console *c)
 /* ---- Set-up --------------------------------------------------------------------------------- */
 
 /*
- * A terminal that is paused takes less than poll() promises, a pipe may have other writers: where it
- * can be had, an open file of our own does not block, and leaves the user's as it is.
+ * A terminal that is paused takes less than poll() promises, a pipe may have other writers: where
+ * it can be had, an open file of our own does not block, and leaves the user's as it is.
  */
 static int open_output(int fd)
 {

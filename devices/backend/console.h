@@ -18,7 +18,7 @@
 struct console_config {
 	int in_fd; /* -1: no input */
 	int out_fd; /* -1: output is dropped */
-	int listen_fd; /* -1; or a listening Unix socket for one client at a time, both are -1 then */
+	int listen_fd; /* -1; or a listening Unix socket, one client at a time; both are -1 then */
 	/*
 	 * Input for the guest is offered here, bytes taken are returned; called on the main loop.
 	 * Call console_room() once more can be taken.
@@ -51,8 +51,8 @@ struct console {
 };
 
 /*
- * Starts serving on loop (the main loop). Descriptors stay the caller's, and blocking where they are:
- * a terminal or pipe is opened anew for output. Before the sandbox. 0 or -errno.
+ * Starts serving on loop (the main loop). Descriptors stay the caller's, and blocking where they
+ * are: a terminal or pipe is opened anew for output. Before the sandbox. 0 or -errno.
  */
 int console_init(struct console *c, struct loop *loop, const struct console_config *config);
 
@@ -65,7 +65,10 @@ void console_room(struct console *c);
 /* Nobody waits for space any more: called before the vCPUs are stopped. Any thread. */
 void console_close(struct console *c);
 
-/* Writes out what is still queued, blocking at most timeout_ms on a stuck reader; frees. Main thread. */
+/*
+ * Writes out what is still queued, blocking at most timeout_ms on a stuck reader; frees. Main
+ * thread.
+ */
 void console_fini(struct console *c, int timeout_ms);
 
 #endif

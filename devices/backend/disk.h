@@ -108,8 +108,8 @@ int disk_check(const struct disk *disk, const struct disk_op *op);
 void disk_set_id(struct disk *disk, const char *name);
 
 /*
- * For back ends: copies len bytes of a READ or WRITE between the guest's buffer, from `skip` bytes on,
- * and buf. iov has as many.
+ * For back ends: copies len bytes of a READ or WRITE between the guest's buffer, from `skip` bytes
+ * on, and buf. iov has as many.
  */
 void disk_op_copy(const struct disk_op *op, u64 skip, u8 *buf, u64 len);
 
@@ -168,14 +168,14 @@ static inline bool disk_is_uri(const char *path)
 
 /*
  * Whatever config names (disk_open.c): picks the back end, puts what config asks for on top of it.
- * config.path outlives the disk. 0 and *disk, or -errno with a sentence naming the image and the way
- * out in error. For the process that outlives every start of the guest.
+ * config.path outlives the disk. 0 and *disk, or -errno with a sentence naming the image and the
+ * way out in error. For the process that outlives every start of the guest.
  */
 int disk_open(struct disk **disk, const struct disk_config *config, char *error, size_t error_size);
 
 /*
- * Whether two disks of one machine may be opened both: 0, or -EBUSY with a sentence in error where they
- * are one image, which is written.
+ * Whether two disks of one machine may be opened both: 0, or -EBUSY with a sentence in error where
+ * they are one image, which is written.
  */
 int disk_tell_apart(const struct disk_config *a, const struct disk_config *b, char *error,
 		    size_t error_size);
@@ -192,15 +192,16 @@ int disk_launch(struct disk *disk, int (*begin)(void *ctx), void *ctx);
 void disk_let_go(struct disk *disk);
 
 /*
- * The machine is about to end, and waits for what is under way: what a server has not answered after
- * DISK_HURRY_NS fails. Any thread.
+ * The machine is about to end, and waits for what is under way: what a server has not answered
+ * after DISK_HURRY_NS fails. Any thread.
  */
 void disk_hurry(struct disk *disk);
 #define DISK_HURRY_NS (3 * NSEC_PER_SEC)
 
 /*
  * A raw image file or block device (disk_raw_open.c), without what disk_open() puts on top; format
- * is not looked at. 0 and *disk, or -errno with a sentence naming the file and the way out in error.
+ * is not looked at. 0 and *disk, or -errno with a sentence naming the file and the way out in
+ * error.
  */
 int disk_raw_open(struct disk **disk, const struct disk_config *config, char *error,
 		  size_t error_size);
@@ -220,24 +221,25 @@ struct disk_raw_how {
 void disk_raw_set(struct disk *disk, struct disk_raw_how how);
 
 /*
- * Opens the file once more for each of so many loops, as far as that goes: what the kernel could not
- * write back it tells each open file once, so that no loop's flush takes the news from another's. fd:
- * one that was opened already, and is the disk's from now on; -1: none. Where it cannot be opened, of
- * which the user is told, the rest of the loops flush by the file that requests use.
+ * Opens the file once more for each of so many loops, as far as that goes: what the kernel could
+ * not write back it tells each open file once, so that no loop's flush takes the news from
+ * another's. fd: one that was opened already, and is the disk's from now on; -1: none. Where it
+ * cannot be opened, of which the user is told, the rest of the loops flush by the file that
+ * requests use.
  */
 void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd);
 
 /*
  * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a
- * copy of it is open, unless config wants none; one that cannot be locked is used with a warning. 0;
- * or -EBUSY where somebody else has it, with a sentence in error that names them.
+ * copy of it is open, unless config wants none; one that cannot be locked is used with a warning.
+ * 0; or -EBUSY where somebody else has it, with a sentence in error that names them.
  */
 int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size);
 
 /*
- * Claims a block device that is to be written, as mounting it does, as long as *fd is open (-1: there is
- * nothing to claim). Behind disk_lock(), which names other programs; and patient like it, for two seconds.
- * 0; -EBUSY where the host itself uses it, with a sentence in error.
+ * Claims a block device that is to be written, as mounting it does, as long as *fd is open (-1:
+ * there is nothing to claim). Behind disk_lock(), which names other programs; and patient like it,
+ * for two seconds. 0; -EBUSY where the host itself uses it, with a sentence in error.
  */
 int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size);
 

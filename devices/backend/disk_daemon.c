@@ -4,10 +4,11 @@
  * and serves it by NBD to us alone, on a socket whose name is gone before the daemon runs; that it
  * can be connected to again, at the next start of the guest, is due to a descriptor of ours.
  *
- * The daemon belongs to the process that opened the disk: it is told to end when the disk is closed,
- * and by the kernel when that process dies. It is in a session of its own, so that keys pressed on
- * our terminal do not reach it before the guest had its last words. QEMU's locks on the image are
- * its own; it opens an image's other files only where that was allowed (names_other_files()).
+ * The daemon belongs to the process that opened the disk: it is told to end when the disk is
+ * closed, and by the kernel when that process dies. It is in a session of its own, so that keys
+ * pressed on our terminal do not reach it before the guest had its last words. QEMU's locks on the
+ * image are its own; it opens an image's other files only where that was allowed
+ * (names_other_files()).
  */
 #include "devices/backend/disk_daemon.h"
 

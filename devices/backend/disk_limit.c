@@ -20,7 +20,9 @@
 
 #include "devices/backend/disk_limit.h"
 
-/* A loop has LOOP_LANES lanes, that queues share where it has more; LANES is enough for 16 loops. */
+/*
+ * A loop has LOOP_LANES lanes, that queues share where it has more; LANES is enough for 16 loops.
+ */
 #define LOOP_LANES 4u
 #define LANES 64u
 
@@ -61,8 +63,8 @@ static u64 bucket_take(struct bucket *b, u64 n, u64 now, u64 burst)
 }
 
 /*
- * Zeroes count as what they are on a host that cannot but write them: it may turn out to be one only
- * when it is asked. What is discarded costs a request.
+ * Zeroes count as what they are on a host that cannot but write them: it may turn out to be one
+ * only when it is asked. What is discarded costs a request.
  */
 static u64 limit_take(struct disk_limit *l, const struct disk_op *op, u64 now)
 {

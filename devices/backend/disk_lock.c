@@ -5,10 +5,10 @@
  *
  * - Byte 0, a write lock for the writer, a read lock for readers: against each other, and against
  *   whoever locks the whole file.
- * - What QEMU does with its images (docs/system/images, "disk image file locking"): read locks only.
- *   One on byte 100+n says that its holder does n to the image, one on byte 200+n that it suffers
- *   nobody else to do n; who comes asks whether a write lock were possible on the bytes that speak
- *   against it. n is 0 for consistent reads, 1 for writes, 3 for resizing.
+ * - What QEMU does with its images (docs/system/images, "disk image file locking"): read locks
+ *   only. One on byte 100+n says that its holder does n to the image, one on byte 200+n that it
+ *   suffers nobody else to do n; who comes asks whether a write lock were possible on the bytes
+ *   that speak against it. n is 0 for consistent reads, 1 for writes, 3 for resizing.
  */
 #include <ctype.h>
 #include <dirent.h>

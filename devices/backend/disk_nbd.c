@@ -7,8 +7,8 @@
  * guest's buffer where that lies in one piece, else through one of NBD_BUFFERS buffers, for which
  * requests wait in turn. libnbd allocates a few words for each command; nothing here does.
  *
- * Owner: the thread, but for nbd_submit() (any loop) and nbd_launch(), nbd_hurry() and nbd_stop() (main
- * thread).
+ * Owner: the thread, but for nbd_submit() (any loop) and nbd_launch(), nbd_hurry() and nbd_stop()
+ * (main thread).
  */
 #include "devices/backend/disk_nbd.h"
 
@@ -193,9 +193,9 @@ static bool flush_is_due(const struct disk_nbd *n, const struct disk_op *op)
 }
 
 /*
- * A server whose file system could not write back what lay in its page cache is told so once, and may
- * then flush successfully, without it: as with a file of our own (disk_raw.c) no flush succeeds after
- * one that failed, nor what was under way beside it. What came of a command.
+ * A server whose file system could not write back what lay in its page cache is told so once, and
+ * may then flush successfully, without it: as with a file of our own (disk_raw.c) no flush succeeds
+ * after one that failed, nor what was under way beside it. What came of a command.
  */
 static int note_loss(const struct disk_nbd *n, const struct disk_op *op, int err)
 {
@@ -210,8 +210,8 @@ static int note_loss(const struct disk_nbd *n, const struct disk_op *op, int err
 }
 
 /*
- * One at a time, which those share that were there before it: a server tells its loss to one of several
- * that are under way, and the others might be acknowledged before.
+ * One at a time, which those share that were there before it: a server tells its loss to one of
+ * several that are under way, and the others might be acknowledged before.
  */
 static void flush_start(struct disk_nbd *n, struct disk_op *op)
 {

@@ -64,7 +64,10 @@ static int dial(struct disk_nbd *n, const struct failure *f)
 	n->h = nbd_create();
 	if (!n->h)
 		return nbd_fail(n, f, -ENOMEM, "%s", nbd_words());
-	/* The user's own command line may name files with keys; buffers are given out on success only. */
+	/*
+	 * The user's own command line may name files with keys; buffers are given out on success
+	 * only.
+	 */
 	nbd_set_uri_allow_local_file(n->h, true);
 	nbd_set_pread_initialize(n->h, false);
 	if (n->config.uri) {

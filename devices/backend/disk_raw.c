@@ -5,17 +5,18 @@
  * disk_raw_open.c's.
  *
  * The host's page cache is the disk's write cache, or with O_DIRECT what its device has, and FLUSH
- * (fdatasync) or FUA (RWF_DSYNC) empties it. Where O_DIRECT takes no buffer that lies as the guest's
- * does, the request goes through buffers of its loop's ring, a piece at a time; so does one that it
- * refuses, for what it takes is not always known beforehand.
+ * (fdatasync) or FUA (RWF_DSYNC) empties it. Where O_DIRECT takes no buffer that lies as the
+ * guest's does, the request goes through buffers of its loop's ring, a piece at a time; so does one
+ * that it refuses, for what it takes is not always known beforehand.
  *
- * Flushes. What the kernel could not write back it tells each open file once, whoever asks by it: of
- * two flushes under way the one that is told nothing might be acknowledged before the other's failure
- * is known, over what it lost. So each loop flushes by an open file of its own, one flush at a time;
- * those that come meanwhile wait, and share the next one. FUA writes go by the file that all other
- * requests use. They take no news from a flush. Of several FUA writes under way at once, through the page
- * cache, one may still be told of another's loss (disks past the page cache are told of each). After
- * a loss every flush fails; a FUA write that begins then speaks for itself only.
+ * Flushes. What the kernel could not write back it tells each open file once, whoever asks by it:
+ * of two flushes under way the one that is told nothing might be acknowledged before the other's
+ * failure is known, over what it lost. So each loop flushes by an open file of its own, one flush
+ * at a time; those that come meanwhile wait, and share the next one. FUA writes go by the file that
+ * all other requests use. They take no news from a flush. Of several FUA writes under way at once,
+ * through the page cache, one may still be told of another's loss (disks past the page cache are
+ * told of each). After a loss every flush fails; a FUA write that begins then speaks for itself
+ * only.
  *
  * Nothing else here but a flag is written once the disk is in use, so any loop may submit.
  */
@@ -266,10 +267,10 @@ static bool has_lost(const struct disk_op *op)
 }
 
 /*
- * Where the kernel could not write back what lay in its page cache, it says so once and then takes it
- * for clean: the next flush would succeed, and cover nothing. So none succeeds any more; nor does what
- * another loop has under way then, flush or FUA, for of several the kernel tells any one. What came of
- * it.
+ * Where the kernel could not write back what lay in its page cache, it says so once and then takes
+ * it for clean: the next flush would succeed, and cover nothing. So none succeeds any more; nor
+ * does what another loop has under way then, flush or FUA, for of several the kernel tells any one.
+ * What came of it.
  */
 static int note_loss(const struct disk_op *op, int res)
 {

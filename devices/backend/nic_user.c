@@ -7,7 +7,8 @@
  * would wait for connections that cannot be.
  *
  * Frames cross to the loop's side (nic_fd.c) by a pair of sequenced-packet sockets. The thread owns
- * libslirp from nic_launch() to the join in user_close(); before and after, who opened the NIC does.
+ * libslirp from nic_launch() to the join in user_close(); before and after, who opened the NIC
+ * does.
  *
  * The guest makes libslirp open sockets and keep buffers for them: over SOCKETS_MAX of them,
  * nothing that could open another is let in. Left out: TFTP, SMB, guest forwards.

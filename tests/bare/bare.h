@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The runtime of bare test guests: 64-bit, the first 4 GiB mapped one to one, up to BARE_VPS VPs, no
- * C library. A guest is one main() that ends in bare_pass(), or in bare_fail() with the line of the
- * first CHECK that did not hold. It shares hyperv/tlfs.h with the host.
+ * The runtime of bare test guests: 64-bit, the first 4 GiB mapped one to one, up to BARE_VPS VPs,
+ * no C library. A guest is one main() that ends in bare_pass(), or in bare_fail() with the line of
+ * the first CHECK that did not hold. It shares hyperv/tlfs.h with the host.
  */
 #ifndef TESTS_BARE_BARE_H
 #define TESTS_BARE_BARE_H
@@ -15,7 +15,7 @@
 
 #define BARE_VPS 4
 
-/* ---- Verdict: runtime/bare.c --------------------------------------------------------------------- */
+/* ---- Verdict: runtime/bare.c ----------------------------------------------------------------- */
 
 /* Prints a line on the host; the second one with a number. */
 void bare_print(const char *text);
@@ -40,7 +40,7 @@ _Noreturn void bare_fail(uint32_t line, const char *what);
 		}                                                 \
 	} while (0)
 
-/* ---- The processor: runtime/bare.c ------------------------------------------------------------------ */
+/* ---- The processor: runtime/bare.c ----------------------------------------------------------- */
 
 struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;
@@ -58,7 +58,7 @@ uint32_t bare_in32(uint16_t port);
 void bare_irq_on(void);
 void bare_irq_off(void);
 
-/* ---- Exceptions and interrupts: runtime/trap.c ------------------------------------------------------ */
+/* ---- Exceptions and interrupts: runtime/trap.c ----------------------------------------------- */
 
 #define BARE_UD 6
 #define BARE_GP 13
@@ -91,7 +91,7 @@ void bare_wait(uint8_t vector, uint32_t seen);
 uint32_t bare_interrupts(void);
 void bare_wait_interrupt(uint32_t seen);
 
-/* ---- Several VPs: runtime/smp.c ---------------------------------------------------------------------- */
+/* ---- Several VPs: runtime/smp.c -------------------------------------------------------------- */
 
 /* This VP's index, which is its APIC id. */
 unsigned bare_vp_index(void);
@@ -109,7 +109,7 @@ unsigned bare_real_mode_call(unsigned vp);
 unsigned bare_user_call(uint64_t page, uint64_t control, uint64_t input);
 void bare_pause(void);
 
-/* ---- The local APIC: runtime/apic.c ------------------------------------------------------------------ */
+/* ---- The local APIC: runtime/apic.c ---------------------------------------------------------- */
 
 #define BARE_APIC_ID 0x20
 #define BARE_APIC_TPR 0x80
@@ -133,7 +133,7 @@ bool bare_requested(uint8_t vector);
 void bare_icr(uint32_t vp, uint32_t command);
 void bare_ipi(uint32_t vp, uint8_t vector);
 
-/* ---- Page tables: runtime/paging.c ------------------------------------------------------------------- */
+/* ---- Page tables: runtime/paging.c ----------------------------------------------------------- */
 
 /* 512 pages of 4 KiB at BARE_WINDOW to map as one likes; changes flush nothing. */
 #define BARE_WINDOW 0x100000000ull
@@ -142,7 +142,7 @@ void *bare_window(unsigned slot);
 void bare_map(unsigned slot, const void *page, uint64_t flags);
 void bare_invlpg(const volatile void *at);
 
-/* ---- Hyper-V: runtime/hyperv.c ----------------------------------------------------------------------- */
+/* ---- Hyper-V: runtime/hyperv.c --------------------------------------------------------------- */
 
 /* Whether KVM executes the interface: only for what tests/bare/differences lists. */
 bool bare_backend_is_kernel(void);
@@ -180,7 +180,7 @@ bool bare_flag_take(unsigned sint, unsigned flag);
 uint64_t bare_time(void);
 void bare_delay(uint64_t ticks);
 
-/* ---- The host (bare_proto.h): what it is asked for is done on return ----------------------------------- */
+/* ---- The host (bare_proto.h): what it is asked for is done on return ------------------------- */
 
 /* 0, or an errno. */
 uint32_t bare_ask(enum bare_ask what, unsigned vp, unsigned sint, uint32_t argument);

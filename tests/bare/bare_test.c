@@ -29,8 +29,8 @@ static void run_passing(const struct guest *guest, enum hyperv_choice choice)
 }
 
 /*
- * A software KVM may not emulate every instruction in every mode: it gives up with an internal error
- * (KVM_INTERNAL_ERROR_EMULATION), which says nothing about us.
+ * A software KVM may not emulate every instruction in every mode: it gives up with an internal
+ * error (KVM_INTERNAL_ERROR_EMULATION), which says nothing about us.
  */
 static void run_where_emulated(const struct guest *guest, enum hyperv_choice choice)
 {
@@ -88,7 +88,7 @@ static void a_blocked_signal_still_stops_a_vcpu(void **state)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
-/* ---- The table ------------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 /* What either back end can give, whether or not it is a good idea. */
 #define EVERYTHING                                                                        \

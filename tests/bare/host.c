@@ -20,7 +20,7 @@
 #define DEADLINE_MS 60000
 #define ECHO_COPIES 2
 
-/* ---- What the guest reaches -------------------------------------------------------------------- */
+/* ---- What the guest reaches ------------------------------------------------------------------ */
 
 static void write_text(void *ctx, u64 offset, const void *data, unsigned len)
 {
@@ -118,7 +118,7 @@ static void ring_back(struct host *h)
 	assert_true(!err || err == -ENODEV);
 }
 
-/* ---- Set-up -------------------------------------------------------------------------------------- */
+/* ---- Set-up ---------------------------------------------------------------------------------- */
 
 static void wire(struct host *h)
 {
@@ -178,7 +178,7 @@ static void begin(struct host *h, const struct guest *guest, enum hyperv_choice 
 	}
 }
 
-/* ---- One run ------------------------------------------------------------------------------------- */
+/* ---- One run --------------------------------------------------------------------------------- */
 
 /* Serves the guest until it is done. */
 static void serve(struct host *h)

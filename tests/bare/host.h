@@ -52,14 +52,16 @@ struct host {
 #define NO_VERDICT UINT32_MAX
 #define NO_END UINT32_MAX
 
-/* Runs a guest until it is done, and leaves it stopped; skips where the host has no such back end. */
+/*
+ * Runs a guest until it is done, and leaves it stopped; skips where the host has no such back end.
+ */
 void host_run(struct host *h, const struct guest *guest, enum hyperv_choice choice);
 void host_fini(struct host *h);
 
 /* Runs a guest that must pass: its verdict is the line that failed. */
 void host_run_passing(struct host *h, const struct guest *guest, enum hyperv_choice choice);
 
-/* ---- host_ask.c: requests -------------------------------------------------------------------------- */
+/* ---- host_ask.c: requests -------------------------------------------------------------------- */
 
 /* The two ports, for io_add(). */
 void ask_write(void *ctx, u64 offset, const void *data, unsigned len);

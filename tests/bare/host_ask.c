@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a guest asks its host for (bare_proto.h). On the asking VP's thread unless said otherwise. */
+/*
+ * What a guest asks its host for (bare_proto.h). On the asking VP's thread unless said otherwise.
+ */
 #include "tests/bare/host.h"
 
 #include <errno.h>

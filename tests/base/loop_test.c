@@ -220,7 +220,9 @@ static void timers_fire_by_deadline(void **state)
 	assert_string_equal(t->text, "cba");
 }
 
-/* Fractions of a millisecond are waited for as such: the shortest of a few, for others run as well. */
+/*
+ * Fractions of a millisecond are waited for as such: the shortest of a few, for others run as well.
+ */
 static void short_waits_are_short(void **state)
 {
 	struct trace *t = *state;

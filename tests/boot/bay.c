@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is said in bay.h. A disc that the drive lets go of is kept; a disk is closed by the controller. */
+/*
+ * What is said in bay.h. A disc that the drive lets go of is kept; a disk is closed by the
+ * controller.
+ */
 #include "tests/boot/bay.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2086 # see guest.sh; the functions are called by check; numbers
-# Units of the bay that change while a stock Debian guest uses them: a drive's discs, a disk's size. For
-# scsi.sh, behind guest.sh and uio.sh. The bay's discs have the files data and sum, and one called by
-# the disc's number.
+# Units of the bay that change while a stock Debian guest uses them: a drive's discs, a disk's size.
+# For scsi.sh, behind guest.sh and uio.sh. The bay's discs have the files data and sum, and one
+# called by the disc's number.
 
 # bay_begin FILE: the plug device, driven by the program in FILE
 bay_begin() {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * candela with devices of its own: the same `run` command line, and an echo and a plug device on the
- * bus. With CANDELA_MONITOR_US=0 in the environment the guest signals them by hypercalls.
+ * candela with devices of its own: the same `run` command line, and an echo and a plug device on
+ * the bus. With CANDELA_MONITOR_US=0 in the environment the guest signals them by hypercalls.
  * CANDELA_BAY="a.iso b.iso", or without discs, adds the bay.
  */
 #include <stdio.h>

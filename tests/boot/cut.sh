@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# Runs inside a stock guest, on the Debian disk, as `-- sh -c "$(cat guest.sh cut.sh)" cut SEED WRITERS
-# PROGRAM FS:SECTORS...`: makes a file system on each disk of so many sectors, with a small journal, and
-# puts cut_load on it, which is on the disk of PROGRAM sectors. FS is ext4 or xfs, with /through behind
-# it where the disk's write cache is to be turned off, or with @ and whatever where discards are welcome.
-# Says "N formatted" of disk N, N from 0, when that is durable; the rest is cut_load's. Runs until the power
-# is cut.
+# Runs inside a stock guest, on the Debian disk, as `-- sh -c "$(cat guest.sh cut.sh)" cut SEED
+# WRITERS PROGRAM FS:SECTORS...`: makes a file system on each disk of so many sectors, with a small
+# journal, and puts cut_load on it, which is on the disk of PROGRAM sectors. FS is ext4 or xfs, with
+# /through behind it where the disk's write cache is to be turned off, or with @ and whatever where
+# discards are welcome. Says "N formatted" of disk N, N from 0, when that is durable; the rest is
+# cut_load's. Runs until the power is cut.
 
 # node SECTORS: the disk of that size; which is which is chance
 node() {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether a file system holds what was acknowledged: `cut_check DIRECTORY DISK MARK <LINES`. A line is a
- * number, then what cut_load.c said; those of DISK whose number is at most MARK must be true of
- * DIRECTORY. Says what is not, and last how many were; 1 where one was not.
+ * Whether a file system holds what was acknowledged: `cut_check DIRECTORY DISK MARK <LINES`. A line
+ * is a number, then what cut_load.c said; those of DISK whose number is at most MARK must be true
+ * of DIRECTORY. Says what is not, and last how many were; 1 where one was not.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2034 # read in by guests, which has the rest
-# Power cuts: what a stock guest was told is durable is there afterwards, and its file systems are whole.
+# Power cuts: what a stock guest was told is durable is there afterwards, and its file systems are
+# whole.
 #
-# Each of the guest's disks is a dm-log-writes target, which logs a write when it is durable: it ended with
-# FUA, or a FLUSH that came after its end has ended (the kernel's page cache, which outlives candela, counts
-# for nothing). In the guest cut_load.c makes things durable and says so; each line is a mark in the log,
-# made after it was read. candela is killed in the middle. Then cut_log.c makes the disks as they would
-# be had the power failed at moments of the run, with a random part of what was not durable yet; each
-# time the file system must recover and be clean, and hold all that was acknowledged before the mark.
-# With cache=unsafe, where a flush does nothing, the same must find that something was lost.
+# Each of the guest's disks is a dm-log-writes target, which logs a write when it is durable: it
+# ended with FUA, or a FLUSH that came after its end has ended (the kernel's page cache, which
+# outlives candela, counts for nothing). In the guest cut_load.c makes things durable and says so;
+# each line is a mark in the log, made after it was read. candela is killed in the middle. Then
+# cut_log.c makes the disks as they would be had the power failed at moments of the run, with a
+# random part of what was not durable yet; each time the file system must recover and be clean, and
+# hold all that was acknowledged before the mark. With cache=unsafe, where a flush does nothing, the
+# same must find that something was lost.
 #
-# It needs root: device mapper, loop devices, and mounts of what a guest made; and up to 3 GiB of memory.
-# Where something was lost, CANDELA_CUT_KEEP names a directory that logs and lines are copied to, for cut_log
-# and cut_check by hand.
+# It needs root: device mapper, loop devices, and mounts of what a guest made; and up to 3 GiB of
+# memory. Where something was lost, CANDELA_CUT_KEEP names a directory that logs and lines are
+# copied to, for cut_log and cut_check by hand.
 
 cut_disks=0 # how many are set up
 cut_guest='' # candela, while it runs
@@ -101,8 +103,8 @@ cut_off() {
 	done
 }
 
-# cut_release N: disk N is taken down; not at once, for the kernel lets go of what io_uring had open a while
-# after candela's end
+# cut_release N: disk N is taken down; not at once, for the kernel lets go of what io_uring had open
+# a while after candela's end
 cut_release() {
 	for _ in $(seq 1 20); do
 		! { cut_off "$cut/host$1" && dmsetup remove "$(cut_name "$1")"; } 2>/dev/null || return 0
@@ -111,8 +113,8 @@ cut_release() {
 	echo "$(cut_name "$1") is in use and was left behind" >&2
 }
 
-# cut_down: gives back what cut_up took, as far as it came; the logs are whole then. Interrupted, it may
-# find candela running.
+# cut_down: gives back what cut_up took, as far as it came; the logs are whole then. Interrupted, it
+# may find candela running.
 cut_down() {
 	[ -z "$cut_guest" ] || kill -9 "$cut_guest"
 	cut_guest=''
@@ -160,8 +162,8 @@ cut_busy() {
 	done
 }
 
-# cut_begin BACKEND CPUS SPEC...: sets up the disks and starts, in the background, a guest with them and
-# what marks their logs; sets $pid and $marker
+# cut_begin BACKEND CPUS SPEC...: sets up the disks and starts, in the background, a guest with them
+# and what marks their logs; sets $pid and $marker
 cut_begin() {
 	backend=$1 cpus=$2 n=0 options='' formats='' targets=''
 	shift 2
@@ -194,7 +196,8 @@ cut_rest() {
 	done
 }
 
-# cut_load SECONDS BACKEND CPUS SPEC...: a guest with those disks is under load for that time, then killed
+# cut_load SECONDS BACKEND CPUS SPEC...: a guest with those disks is under load for that time, then
+# killed
 cut_load() {
 	seconds=$1
 	shift
@@ -216,8 +219,8 @@ cut_load() {
 	fi
 }
 
-# cut_flush SPEC...: what has been written to a disk with cache=unsafe goes down for this one time, so
-# that it has a file system whatever comes
+# cut_flush SPEC...: what has been written to a disk with cache=unsafe goes down for this one time,
+# so that it has a file system whatever comes
 cut_flush() {
 	n=0
 	for spec; do
@@ -228,8 +231,8 @@ cut_flush() {
 	done
 }
 
-# cut_recover FS HOW: mounts $cut/now at $cut/mnt, so that the journal is replayed; with HOW odd, and ext4,
-# by e2fsck before
+# cut_recover FS HOW: mounts $cut/now at $cut/mnt, so that the journal is replayed; with HOW odd,
+# and ext4, by e2fsck before
 cut_recover() {
 	if [ "$1" = ext4 ] && [ $(($2 % 2)) -eq 1 ]; then
 		e2fsck -p "$cut/now" >"$cut/fsck" 2>&1 || [ $? -eq 1 ] || { cat "$cut/fsck"; return 1; }
@@ -245,8 +248,8 @@ cut_clean() {
 	esac >"$cut/fsck" 2>&1 || { tail -n 20 "$cut/fsck"; echo "the file system is not clean"; return 1; }
 }
 
-# cut_raw SPEC: what was an image of another format, or had a file system with the disk in it, becomes
-# that disk
+# cut_raw SPEC: what was an image of another format, or had a file system with the disk in it,
+# becomes that disk
 cut_raw() {
 	case $1 in
 	*@*)
@@ -270,8 +273,8 @@ cut_moment() {
 	umount "$cut/mnt" && [ $lost -eq 0 ] && cut_clean "$fs"
 }
 
-# cut_moments N SPEC POINTS: all of them, for disk N; the moments that lost something or are not clean are
-# told in $cut/bad, the figures of all in $figures
+# cut_moments N SPEC POINTS: all of them, for disk N; the moments that lost something or are not
+# clean are told in $cut/bad, the figures of all in $figures
 cut_moments() {
 	truncate -s 0 "$cut/image" && truncate -r "$cut/base$1" "$cut/image" || return
 	"$build/tests/boot/cut_log" plan "$cut/log$1" "$(sed -n "s/ $1 formatted.*//p" "$cut/lines")" "$3" \
@@ -303,8 +306,8 @@ cut_judge() {
 }
 
 # power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk; FS is
-# ext4 or xfs; ext4/through and xfs/through, where the guest turns the write cache off; ext4@xfs and so
-# on, where the disk is a file, on xfs
+# ext4 or xfs; ext4/through and xfs/through, where the guest turns the write cache off; ext4@xfs and
+# so on, where the disk is a file, on xfs
 power_cuts() {
 	seed=$5
 	echo "power_cuts $*"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * In a stock guest: writers that make what they write durable, in each of the ways there are, and say
- * then what is. `cut_load DISK DIRECTORY SEED WRITERS`: a line on stdout begins with DISK and is
+ * In a stock guest: writers that make what they write durable, in each of the ways there are, and
+ * say then what is. `cut_load DISK DIRECTORY SEED WRITERS`: a line on stdout begins with DISK and
+ * is
  *
  *	whole NAME VERSION SIZE           the file is there, of that version or a later one
  *	blocks NAME FIRST COUNT VERSION   those blocks of it are of that version or a later one
@@ -9,8 +10,8 @@
  *	gone NAME                         there is no such file
  *	trouble WHAT: ERROR               a system call failed; that writer ends
  *
- * NAME is relative to DIRECTORY, the file system's root. It runs until it is killed; each writer makes
- * new files until they are BUDGET bytes, and then only changes those it has.
+ * NAME is relative to DIRECTORY, the file system's root. It runs until it is killed; each writer
+ * makes new files until they are BUDGET bytes, and then only changes those it has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -221,8 +222,8 @@ static void lay_out(struct writer *w)
 }
 
 /*
- * By half seconds: all of them as fast as they can; the first alone, with time for what it said to get
- * out before anything else is flushed.
+ * By half seconds: all of them as fast as they can; the first alone, with time for what it said to
+ * get out before anything else is flushed.
  */
 static void take_turns(const struct writer *w)
 {

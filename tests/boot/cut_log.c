@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The log of a dm-log-writes target (Linux, drivers/md/dm-log-writes.c): what was written below it, in
- * the order in which it became durable. A write goes into the log when it ends with FUA, or when a
- * FLUSH that was asked for after its end has ended. So the log is groups of writes with a FLUSH behind
- * them, single writes with FUA, and marks; what lies before the end of one of those was durable at a
- * moment of the run when the group that follows was not, any part of which may have been.
+ * The log of a dm-log-writes target (Linux, drivers/md/dm-log-writes.c): what was written below it,
+ * in the order in which it became durable. A write goes into the log when it ends with FUA, or when
+ * a FLUSH that was asked for after its end has ended. So the log is groups of writes with a FLUSH
+ * behind them, single writes with FUA, and marks; what lies before the end of one of those was
+ * durable at a moment of the run when the group that follows was not, any part of which may have
+ * been.
  *
- *	cut_log mark LINES NAME...        copies whole lines from stdin to the file LINES, each with a
- *	                                  number before it, which is a mark in the targets' logs
- *	cut_log plan LOG MARK COUNT SEED  at most COUNT moments behind that mark, the last of all, and
- *	                                  random ones, half of them right behind a mark: lines
+ *	cut_log mark LINES NAME...        copies whole lines from stdin to the file LINES, each with
+ *	                                  a number before it, which is a mark in the targets' logs
+ *	cut_log plan LOG MARK COUNT SEED  at most COUNT moments behind that mark, the last of all,
+ *	                                  and random ones, half of them right behind a mark: lines
  *	                                  "ENTRY MARK", ascending, ENTRY the first not durable,
  *	                                  MARK the last before; first a line on the log
  *	cut_log apply LOG IMAGE FROM TO   carries out what is durable from entry FROM to before TO
@@ -214,7 +215,9 @@ static bool is_wanted(const struct log *l, uint64_t i, bool marked)
 	return is_moment(l, i) && marked == !!(l->entries[i - 1].flags & MARK);
 }
 
-/* A moment behind first: right behind a mark, or a write or flush; first where there is none such. */
+/*
+ * A moment behind first: right behind a mark, or a write or flush; first where there is none such.
+ */
 static uint64_t moment_choose(const struct log *l, uint64_t first, bool marked, uint64_t *random)
 {
 	uint64_t count = 0, i;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2034,SC2015 # the functions and $built_in are for whoever reads this in
-# What vmbus.sh and kexec.sh know of the devices; guests puts it before them, after guest.sh. There is a
-# disk, and a NIC of --net user with a web server on the host's side.
+# What vmbus.sh and kexec.sh know of the devices; guests puts it before them, after guest.sh. There
+# is a disk, and a NIC of --net user with a web server on the host's side.
 
 bus=/sys/bus/vmbus
 storvsc=ba6163d9-04a1-4d29-b605-72e2ffb1dc7f

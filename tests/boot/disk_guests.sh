@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # read in by guests, which has the rest
-# Stock guests and their disks: images of other formats and an NBD server, a disk that fails, places on
-# controllers and buses, and SCSI as sg3-utils see it.
+# Stock guests and their disks: images of other formats and an NBD server, a disk that fails, places
+# on controllers and buses, and SCSI as sg3-utils see it.
 
 # served_root KIND BACKEND: the root is an image that another program reads (qcow2, vhdx), or an NBD
 # server's. What the guest writes and flushes is there afterwards, and the file system is whole.
@@ -87,8 +87,8 @@ disc() {
 	cp "$@" "$iso" && genisoimage -quiet -R -o "$iso.iso" "$iso"
 }
 
-# scsi_guest KERNEL BACKEND KIND...: what sg3-utils and others say of disks and of a drive with a DVD in it;
-# units that change, and are reset
+# scsi_guest KERNEL BACKEND KIND...: what sg3-utils and others say of disks and of a drive with a
+# DVD in it; units that change, and are reset
 scsi_guest() {
 	kernel "$1" || return
 	backend=$2
@@ -110,8 +110,8 @@ scsi_guest() {
 	grep 'storvsp: .* reset' "$scratch/err"
 }
 
-# fio_guest KERNEL CPUS BACKEND MIB ROUNDS: what verify.sh says of a raw image past the host's page cache (on
-# an ext4 of its own, for tmpfs knows no O_DIRECT) and of a qcow2 one
+# fio_guest KERNEL CPUS BACKEND MIB ROUNDS: what verify.sh says of a raw image past the host's page
+# cache (on an ext4 of its own, for tmpfs knows no O_DIRECT) and of a qcow2 one
 fio_guest() {
 	kernel "$1" || return
 	size=$(($4 * 4))

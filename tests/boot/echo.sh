@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# Runs inside a stock guest of candela_devices, in its initramfs, as `-- sh -c "$(cat guest.sh uio.sh
-# echo.sh)" echo PACKETS`: the echo device by uio_hv_generic.
+# Runs inside a stock guest of candela_devices, in its initramfs, as `-- sh -c "$(cat guest.sh
+# uio.sh echo.sh)" echo PACKETS`: the echo device by uio_hv_generic.
 
 uio_load
 device=$(vmbus_devices "$echo_class" | head -n 1)

@@ -18,8 +18,8 @@ check() {
 
 # Lines of the kernel's at the level of a warning or above that are as they must be: there is no PCI
 # and no ACPI control of the processor's frequency; what the host's processor is said to suffer from
-# is nobody's fault here; and on a busy host a guest finds that something took long, 5.10 also when it
-# measures how long a loop takes.
+# is nobody's fault here; and on a busy host a guest finds that something took long, 5.10 also when
+# it measures how long a loop takes.
 allowed='PCI: Fatal: No config space access function found
 PCI: System does not support PCI
 amd_pstate: the _CPC object is not present

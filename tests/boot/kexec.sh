@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh devices.sh kexec.sh)" kexec HOW TIMES
-# SUM`, and then, without the machine ending in between, inside the kernels that it starts itself, TIMES
-# of them: by kexec, or with HOW crash by a panic. Kernel, initrd and the program kexec are a tar on the
-# disk, whose beginning has the checksum SUM. The last one's exit status is the command's.
+# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh devices.sh kexec.sh)" kexec
+# HOW TIMES SUM`, and then, without the machine ending in between, inside the kernels that it starts
+# itself, TIMES of them: by kexec, or with HOW crash by a panic. Kernel, initrd and the program
+# kexec are a tar on the disk, whose beginning has the checksum SUM. The last one's exit status is
+# the command's.
 
 # next_initrd: appends to the next kernel's initrd what candela put into ours, and how many are left
 next_initrd() {
@@ -14,8 +15,9 @@ next_initrd() {
 	(cd next && find . | cpio -o -H newc) >>initrd.img
 }
 
-# command_line: ours. The next kernel is unpacked by its own start, which our first was not: where that
-# puts it is to be the same each time. A crash kernel lies in what was reserved, and reserves nothing.
+# command_line: ours. The next kernel is unpacked by its own start, which our first was not: where
+# that puts it is to be the same each time. A crash kernel lies in what was reserved, and reserves
+# nothing.
 command_line() {
 	if [ "$how" = crash ]; then
 		sed 's/crashkernel=[^ ]*//; s/$/ nokaslr nr_cpus=1 reset_devices/' /proc/cmdline

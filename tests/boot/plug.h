@@ -13,8 +13,8 @@
 struct plug;
 
 /*
- * 0 and *p, or -errno. monitor_us: of itself and of its echo devices. bay: NULL, or what it commands;
- * outlives it.
+ * 0 and *p, or -errno. monitor_us: of itself and of its echo devices. bay: NULL, or what it
+ * commands; outlives it.
  */
 int plug_init(struct plug **p, const struct machine_bus *on, u32 monitor_us, struct bay *bay);
 struct vmbus_device *plug_device(struct plug *p);

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2086 # see guest.sh; the functions are called by check; numbers
-# Runs inside a stock guest of candela_devices, in its initramfs, as `-- sh -c "$(cat guest.sh uio.sh
-# plug.sh)" plug ROUNDS ECHOES DISKS HELD TIMES`: channels come and go while the disk and the echo device
-# are busy. A round adds ECHOES echo devices and DISKS SCSI controllers with a disk each, opens
-# HELD of the echo devices by uio_hv_generic, reads all the new disks, and takes everything away.
-# Then, without that load, two disks come to a controller that stays, TIMES times, beside one that
-# stays, too, and is read all the time; they are written and read, and go while they are read.
+# Runs inside a stock guest of candela_devices, in its initramfs, as `-- sh -c "$(cat guest.sh
+# uio.sh plug.sh)" plug ROUNDS ECHOES DISKS HELD TIMES`: channels come and go while the disk and the
+# echo device are busy. A round adds ECHOES echo devices and DISKS SCSI controllers with a disk
+# each, opens HELD of the echo devices by uio_hv_generic, reads all the new disks, and takes
+# everything away. Then, without that load, two disks come to a controller that stays, TIMES times,
+# beside one that stays, too, and is read all the time; they are written and read, and go while they
+# are read.
 #
 # Two things Linux wants of a host that removes devices: that it does not rescind a channel before
 # the guest has taken in the offer, so every round waits for sysfs to show all of them; and that no
@@ -120,7 +121,8 @@ read_on() {
 	done
 }
 
-# unit LUN: one that has come is zeroed, whatever was at its place; takes data; and is read until it goes
+# unit LUN: one that has come is zeroed, whatever was at its place; takes data; and is read until it
+# goes
 unit() {
 	until_equal 30 1 lun_is_there "$1" && block=$(bay_block "$1") &&
 		[ "$(cat "/sys/block/$block/size")" -eq 32768 ] && zeroed "$block" && fill "$block" || return

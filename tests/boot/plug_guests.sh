@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2034 # read in by guests, which has the rest
-# Stock guests of candela_devices: the echo device driven from user space, and devices that come and go.
+# Stock guests of candela_devices: the echo device driven from user space, and devices that come and
+# go.
 
-# with_devices OPTION...: headless, with the devices of candela_devices, and uio_guest in the initramfs
+# with_devices OPTION...: headless, with the devices of candela_devices, and uio_guest in the
+# initramfs
 with_devices() {
 	mkdir -p "$scratch/uio/bin" && cp "$build/tests/boot/uio_guest" "$scratch/uio/bin/" &&
 		(cd "$scratch/uio" && find . | cpio -o -H newc --quiet) >"$scratch/uio.cpio" &&

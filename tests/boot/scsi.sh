@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154 # see guest.sh
-# Runs inside a stock Debian guest of candela_devices, as `-- sh -c "$(cat guest.sh uio.sh values.sh bay.sh
-# scsi.sh)" scsi KIND...`: SCSI as sg3-utils see it, and lsblk and others; resets of these kinds, discs that
-# are swapped and a disk that is resized. The disk of 64 MiB, whatever Linux calls it, has contents that do
-# not matter, one of 24 has blocks of 4096 bytes, one of 12 is read-only. The drive that is not the bay's
-# has a DVD with the files data, sum and uio_guest.
+# Runs inside a stock Debian guest of candela_devices, as `-- sh -c "$(cat guest.sh uio.sh values.sh
+# bay.sh scsi.sh)" scsi KIND...`: SCSI as sg3-utils see it, and lsblk and others; resets of these
+# kinds, discs that are swapped and a disk that is resized. The disk of 64 MiB, whatever Linux calls
+# it, has contents that do not matter, one of 24 has blocks of 4096 bytes, one of 12 is read-only.
+# The drive that is not the bay's has a DVD with the files data, sum and uio_guest.
 
 scratch=$(mktemp -d)
 

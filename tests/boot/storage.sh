@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh storage.sh)" storage CPUS MOVES
-# SECTORS:TARGET:LUN:QUEUES:CHANNELS...`: is each disk, known by its size, where it was put, with so many
-# queues (Linux has one for each CPU) and channels; and does the first one read the same while its
-# channels move between CPUs, MOVES times?
+# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh storage.sh)" storage CPUS
+# MOVES SECTORS:TARGET:LUN:QUEUES:CHANNELS...`: is each disk, known by its size, where it was put,
+# with so many queues (Linux has one for each CPU) and channels; and does the first one read the
+# same while its channels move between CPUs, MOVES times?
 
 # disk SECTORS: sets $block, and $vmbus, the device behind it
 disk() {
@@ -15,7 +15,8 @@ disk() {
 	[ "$(cat "$block/size")" = "$1" ]
 }
 
-# placed SECTORS TARGET LUN QUEUES CHANNELS: a SCSI disk's instance says its controller, an IDE disk's its target
+# placed SECTORS TARGET LUN QUEUES CHANNELS: a SCSI disk's instance says its controller, an IDE
+# disk's its target
 placed() {
 	disk "$1" || { echo "no disk of $1 sectors"; return 1; }
 	echo "${where##*/} $vmbus: $(ls "$vmbus/channels"), queues $(ls "$block/mq")"

@@ -5,7 +5,8 @@
  *
  *	uio_guest echo DEVICE PACKETS   to the echo device: sizes from 0 to 60,000 bytes, many laps
  *	                                round both rings, every byte that comes back is looked at
- *	uio_guest hold DEVICE           ... some, then waits until the device is taken away: status 0
+ *	uio_guest hold DEVICE           ... some, then waits until the device is taken away:
+ *	                                status 0
  *	uio_guest plug DEVICE OP COUNT  a command to the plug device (plug_proto.h)
  *
  * The driver maps two rings in a row (map 0, the guest's to the host first) and the page for

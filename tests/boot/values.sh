@@ -74,8 +74,9 @@ verify_off() {
 	check "$1: fio found nothing wrong" sh -c "! cat /run/$1.failed"
 }
 
-# resets_on BLOCK KIND...: resets in the background, under I/O, until resets_off. Of the unit, the target and
-# the bus Linux's driver makes a reset of the host, after each of which it lets the host rest for 10 s.
+# resets_on BLOCK KIND...: resets in the background, under I/O, until resets_off. Of the unit, the
+# target and the bus Linux's driver makes a reset of the host, after each of which it lets the host
+# rest for 10 s.
 resets_on() {
 	reset=/dev/$1
 	shift

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
-# Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh values.sh verify.sh)" verify MIB QUEUES ROUNDS
-# SECTORS...`: fio writes to all the disks of so many sectors at once and reads every block back: sizes at
-# random, discards between them, several deep, past the page cache and through it. Each disk has room
-# for 4 jobs of MIB. At the end the first half of each disk is discarded, a quarter zeroed.
+# Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh values.sh verify.sh)" verify MIB
+# QUEUES ROUNDS SECTORS...`: fio writes to all the disks of so many sectors at once and reads every
+# block back: sizes at random, discards between them, several deep, past the page cache and through
+# it. Each disk has room for 4 jobs of MIB. At the end the first half of each disk is discarded, a
+# quarter zeroed.
 
 # sizes BLOCK: requests, for a disk of such blocks; the weights in percent
 sizes() {
@@ -26,7 +27,8 @@ job() {
 		"randseed=$seed" "size=${mib}m" "offset_increment=${mib}m" "$@"
 }
 
-# Two jobs write and read back behind themselves, two discard what they are about to write, next to them.
+# Two jobs write and read back behind themselves, two discard what they are about to write, next to
+# them.
 direct_job() {
 	job numjobs=2 direct=1 verify_backlog=64
 	for block in $blocks; do

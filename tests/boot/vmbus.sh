@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317,SC2086,SC2015 # see guest.sh; the functions are called by check
-# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh devices.sh vmbus.sh)" vmbus CPUS
-# VERSION MOVES BINDS CYCLES`: is the VMBus of that version, are its attributes those of the protocol, and
-# do disk and NIC work on
+# Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh devices.sh vmbus.sh)" vmbus
+# CPUS VERSION MOVES BINDS CYCLES`: is the VMBus of that version, are its attributes those of the
+# protocol, and do disk and NIC work on
 #	while their channels move between CPUs (MOVES times),
 #	after drivers let go of them and take them again, in the middle of I/O (BINDS times),
 #	after the drivers and the bus itself are unloaded and loaded (CYCLES times)?

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # read in by guests, which has the rest
-# The VMBus in stock guests: tests that `make test` has in a short form and `make soak` in a long one.
+# The VMBus in stock guests: tests that `make test` has in a short form and `make soak` in a long
+# one.
 
 # version_of KERNEL: the highest VMBus version that it and candela know
 version_of() {
@@ -36,9 +37,9 @@ counters_fit() {
 	done <"$scratch/counters"
 }
 
-# vmbus_guest KERNEL CPUS BACKEND MOVES BINDS CYCLES: what vmbus.sh says. Without synthetic timers: Linux
-# does not outlive the unloading of hv_vmbus with them, on either back end. In direct mode it stops the
-# timer and takes no other; by messages the last one finds no handler.
+# vmbus_guest KERNEL CPUS BACKEND MOVES BINDS CYCLES: what vmbus.sh says. Without synthetic timers:
+# Linux does not outlive the unloading of hv_vmbus with them, on either back end. In direct mode it
+# stops the timer and takes no other; by messages the last one finds no handler.
 vmbus_guest() {
 	kernel "$1" || return
 	headless --timeout $((120 + $5 * 10 + $4 / 10 + $6 * 15)) --cpus "$2" --hyperv "$3" \
@@ -57,8 +58,8 @@ next_kernel() {
 	sum=$(dd if="$scratch/next.tar" bs=64k count=32 2>/dev/null | sha256sum)
 }
 
-# kexec_chain KERNEL NEXT BACKEND HOW TIMES: KERNEL, then NEXT started from it and so on, see kexec.sh.
-# A crash report ends the guest, so for a crash kernel there must be none.
+# kexec_chain KERNEL NEXT BACKEND HOW TIMES: KERNEL, then NEXT started from it and so on, see
+# kexec.sh. A crash report ends the guest, so for a crash kernel there must be none.
 kexec_chain() {
 	next_kernel "$2" && kernel "$1" || return
 	crash=''

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Corners of disks: O_DIRECT on hosts that do not say what it takes, one image under two names, what a
- * limit counts, a server whose first flush fails.
+ * Corners of disks: O_DIRECT on hosts that do not say what it takes, one image under two names,
+ * what a limit counts, a server whose first flush fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -324,7 +324,9 @@ static void a_flush_that_failed_is_never_made_good(void **state)
 		assert_int_equal(disk_io(&r->user, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
 		assert_int_equal(disk_io(&r->user, disk, DISK_WRITE, 0, block, BLOCK), 0);
 		assert_int_equal(disk_io(&r->user, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
-		/* The next start is of the same disk, whose server may hide it as long as it lives. */
+		/*
+		 * The next start is of the same disk, whose server may hide it as long as it lives.
+		 */
 		disk_user_fini(&r->user);
 		disk_user_init(&r->user);
 		assert_int_equal(disk_io(&r->user, disk, DISK_FLUSH, 0, NULL, 0), -EIO);
@@ -363,7 +365,9 @@ static void flushes_share_what_they_can(void **state)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
 		flush[i] = disk_request(DISK_FLUSH, 0, NULL, 0);
-	/* Those behind the first find the thread asleep or busy with it: they wait for each other. */
+	/*
+	 * Those behind the first find the thread asleep or busy with it: they wait for each other.
+	 */
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
 		disk_request_start(&r->user, disk, &flush[i]);
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)

@@ -191,7 +191,10 @@ static struct disk *open_with(struct raw_bed *bed, unsigned left, char said[stat
 	return disk;
 }
 
-/* It is used, and the user told once: for each loop's flushes by files of their own there is no room. */
+/*
+ * It is used, and the user told once: for each loop's flushes by files of their own there is no
+ * room.
+ */
 static void flushes_that_share_a_file_are_told_of(void **state)
 {
 	struct raw_bed *bed = *state;

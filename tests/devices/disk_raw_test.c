@@ -385,7 +385,9 @@ static void a_loss_outlives_the_machine(void **state)
 	raw_close(disk);
 }
 
-/* Of several at once, of different loops, the kernel tells any one; who comes later stands alone. */
+/*
+ * Of several at once, of different loops, the kernel tells any one; who comes later stands alone.
+ */
 static void a_loss_concerns_all_that_is_under_way(void **state)
 {
 	struct raw_bed *bed = *state;

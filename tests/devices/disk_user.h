@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A loop and its ring, requests to a disk that are waited for, and random ones that compare disks. */
+/*
+ * A loop and its ring, requests to a disk that are waited for, and random ones that compare disks.
+ */
 #ifndef TESTS_DEVICES_DISK_USER_H
 #define TESTS_DEVICES_DISK_USER_H
 
@@ -34,9 +36,9 @@ int disk_io(struct disk_user *u, struct disk *disk, enum disk_op_kind kind, u64 
 	    u64 len);
 
 /*
- * Has disk, of size bytes and all zeroes, and one in memory carry out the same count random requests
- * of up to `longest` bytes, in up to eight pieces; what is read must be the same, and all of it at the
- * end. DISCARD is left out where disk cannot.
+ * Has disk, of size bytes and all zeroes, and one in memory carry out the same count random
+ * requests of up to `longest` bytes, in up to eight pieces; what is read must be the same, and all
+ * of it at the end. DISCARD is left out where disk cannot.
  */
 void disk_compare(struct disk_user *u, struct disk *disk, u64 size, u64 longest, unsigned count);
 

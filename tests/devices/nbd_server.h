@@ -32,8 +32,8 @@ struct nbd_server {
 };
 
 /*
- * How it fails: answers every WRITE, or one FLUSH after so many good ones that take 50 ms each, with this
- * errno of NBD's (28: no space); 0: it does not.
+ * How it fails: answers every WRITE, or one FLUSH after so many good ones that take 50 ms each,
+ * with this errno of NBD's (28: no space); 0: it does not.
  */
 struct nbd_server_how {
 	u16 flags;

@@ -482,7 +482,9 @@ static void mutated_messages_do_no_harm(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 200000; round++) {
-		/* Exactly as long as the message, so that the sanitizer sees the first byte beyond. */
+		/*
+		 * Exactly as long as the message, so that the sanitizer sees the first byte beyond.
+		 */
 		u8 whole[MESSAGE_MAX], response[RNDIS_RESPONSE_MAX], out[RNDIS_FRAME_MAX];
 		struct rndis_frame frame;
 		struct rndis_buf buf;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What commands say of each other must be true: what is offered is carried out, the rest refused. */
+/*
+ * What commands say of each other must be true: what is offered is carried out, the rest refused.
+ */
 #include "tests/devices/scsi_bed.h"
 
 /* ---- WRITE AND VERIFY with BYTCHK ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A test bed for storvsp: the fake guest, which speaks as Linux's storvsc does, on two I/O loops, and
- * memory disks that can hold their requests back. All functions assert what every well-behaved
+ * A test bed for storvsp: the fake guest, which speaks as Linux's storvsc does, on two I/O loops,
+ * and memory disks that can hold their requests back. All functions assert what every well-behaved
  * exchange shows.
  */
 #ifndef TESTS_DEVICES_STORVSP_BED_H

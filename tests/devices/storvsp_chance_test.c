@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What may happen to a controller's channels at the same time happens, in an order that chance picks,
- * one turn of one loop after the other: requests, resets, moves, closes, freezes that are given up or
- * not, disks that come and go, and chaos. Each request of a channel that stays open is answered once, a reset not before what
- * its channel had sent before it, and nothing is left behind.
+ * What may happen to a controller's channels at the same time happens, in an order that chance
+ * picks, one turn of one loop after the other: requests, resets, moves, closes, freezes that are
+ * given up or not, disks that come and go, and chaos. Each request of a channel that stays open is
+ * answered once, a reset not before what its channel had sent before it, and nothing is left
+ * behind.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A controller with several channels saved and restored: each carries on, none contradicts another. */
+/*
+ * A controller with several channels saved and restored: each carries on, none contradicts another.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -319,7 +319,10 @@ static void cut_short_anywhere_it_is_refused(void **state)
 	stream_free(&out);
 }
 
-/* Every bit of the controller's part: refused, with nothing changed, or what is saved again is that. */
+/*
+ * Every bit of the controller's part: refused, with nothing changed, or what is saved again is
+ * that.
+ */
 static void altered_it_is_refused_or_just_that(void **state)
 {
 	struct bed *b = *state;
@@ -353,7 +356,10 @@ static void altered_it_is_refused_or_just_that(void **state)
 		}
 		*byte ^= mask;
 	}
-	/* None of what names the units and what is in them (4 + 47 bytes each), nor version and count. */
+	/*
+	 * None of what names the units and what is in them (4 + 47 bytes each), nor version and
+	 * count.
+	 */
 	assert_in_range(taken, 800, 8 * (len - 8 - 2 * 51));
 	stream_free(&out);
 }

@@ -260,9 +260,9 @@ int fg_modify(struct fg_channel *ch, u32 target_vp);
 u32 fg_interrupts(const struct fg_channel *ch);
 
 /*
- * Signals as the channel's version and offer say: a monitored channel sets its bit, in 0.13 there is
- * a flag and a connection id for all, else the channel's connection id. 0, or -ENOENT where nothing
- * is bound. Does not pump.
+ * Signals as the channel's version and offer say: a monitored channel sets its bit, in 0.13 there
+ * is a flag and a connection id for all, else the channel's connection id. 0, or -ENOENT where
+ * nothing is bound. Does not pump.
  */
 int fg_signal(struct fg_channel *ch);
 

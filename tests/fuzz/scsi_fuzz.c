@@ -295,7 +295,9 @@ static bool busy(void)
 	return false;
 }
 
-/* A VERIFY of 64 KiB by pages takes sixteen turns; of eight requests, all may wait for each other. */
+/*
+ * A VERIFY of 64 KiB by pages takes sixteen turns; of eight requests, all may wait for each other.
+ */
 static void finish(void)
 {
 	bed.error = 0;

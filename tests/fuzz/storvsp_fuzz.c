@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * storvsp and the SCSI layer, through real open channels on two loops: vstor packets and CDBs of all
- * kinds on guest memory of all kinds, with disks that are slow, fail, cannot be written, come and go,
- * channels that move, and saving, given up or into another host, first with an altered byte. A guest
- * that keeps to the protocol gets one answer to each request, whatever it asked for.
+ * storvsp and the SCSI layer, through real open channels on two loops: vstor packets and CDBs of
+ * all kinds on guest memory of all kinds, with disks that are slow, fail, cannot be written, come
+ * and go, channels that move, and saving, given up or into another host, first with an altered
+ * byte. A guest that keeps to the protocol gets one answer to each request, whatever it asked for.
  */
 #include "devices/scsi_internal.h"
 #include "devices/storvsp.h"

@@ -285,7 +285,7 @@ static void the_nearest_timer_sets_the_alarm(void **state)
 	assert_in_range(f->alarm[0], FAKE_CLOCK + 100000, FAKE_CLOCK + 100200);
 }
 
-/* ---- Registers ------------------------------------------------------------------------------------ */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 static u64 get(u32 msr)
 {

@@ -107,7 +107,7 @@ static void signals_fast_and_slow(void **state)
 	close(fd);
 }
 
-/* ---- Flushes and IPIs ---------------------------------------------------------------------------- */
+/* ---- Flushes and IPIs ------------------------------------------------------------------------ */
 
 /* The VPs a call flushed, as a mask. */
 static u32 flushed(struct fake *f)
@@ -207,7 +207,7 @@ static void bad_ipis_are_refused(void **state)
 	assert_int_equal(f->kvm[0].msis + f->kvm[1].msis, 0);
 }
 
-/* ---- VP registers -------------------------------------------------------------------------------- */
+/* ---- VP registers ---------------------------------------------------------------------------- */
 
 struct get {
 	struct hv_vp_registers header;
@@ -304,7 +304,7 @@ static void registers_are_the_callers_own(void **state)
 			 HV_STATUS_INVALID_PARAMETER);
 }
 
-/* ---- Virtual PCI, extended calls --------------------------------------------------------------------- */
+/* ---- Virtual PCI, extended calls ------------------------------------------------------------- */
 
 static struct hyperv_retarget retargeted;
 

@@ -286,7 +286,7 @@ static void invariant_tsc_is_a_one_way_switch(void **state)
 	assert_int_equal(read_msr(f, HV_MSR_TSC_INVARIANT_CONTROL), 1);
 }
 
-/* ---- Crash ------------------------------------------------------------------------------------- */
+/* ---- Crash ----------------------------------------------------------------------------------- */
 
 static void crash(struct fake *f, u64 gpa, u64 len, u64 ctl)
 {

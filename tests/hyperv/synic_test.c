@@ -147,8 +147,8 @@ static void a_full_slot_is_waited_for(void **state)
 }
 
 /*
- * The guest has emptied the slot and not looked at the flags yet when another writer's message fills
- * it: what waits must not be forgotten.
+ * The guest has emptied the slot and not looked at the flags yet when another writer's message
+ * fills it: what waits must not be forgotten.
  */
 static void a_message_that_comes_first_says_that_another_waits(void **state)
 {
@@ -278,7 +278,7 @@ static void sint_values(void **state)
 	assert_int_equal(f->changes, 1);
 }
 
-/* ---- Two threads: no message is lost and no waiter forgotten ------------------------------------ */
+/* ---- Two threads: no message is lost and no waiter forgotten --------------------------------- */
 
 #define MESSAGES 20000u
 

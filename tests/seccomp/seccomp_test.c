@@ -174,7 +174,9 @@ static void arm_and_allocate(void *arg)
 	_exit(79);
 }
 
-/* Before it shrinks a thread's heap glibc opens a file of /proc. (A sanitizer has its own malloc.) */
+/*
+ * Before it shrinks a thread's heap glibc opens a file of /proc. (A sanitizer has its own malloc.)
+ */
 static void threads_give_memory_back(void **state)
 {
 	enum sandbox_mode mode = SANDBOX_ON;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* No allocation per packet: nothing on the way of packets, either way and whatever becomes of them. */
+/*
+ * No allocation per packet: nothing on the way of packets, either way and whatever becomes of them.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

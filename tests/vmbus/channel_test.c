@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Channels as the control loop has them: of which devices, opening, closing, where interrupts go. */
+/*
+ * Channels as the control loop has them: of which devices, opening, closing, where interrupts go.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -129,7 +129,9 @@ static void delays_have_bounds(void **state)
 		assert_int_equal(chaos_decide(&c, 1, CHAOS_COMMIT, n), CHAOS_DELAY_MIN_US);
 }
 
-/* A whole number of lines, one for each disturbance; replaying it disturbs alike, and logs alike. */
+/*
+ * A whole number of lines, one for each disturbance; replaying it disturbs alike, and logs alike.
+ */
 static void a_log_replays(void **state)
 {
 	struct chaos c = { .seed = UINT64_MAX, .rate = 30 }, again = { 0 };

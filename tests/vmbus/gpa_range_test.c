@@ -117,7 +117,9 @@ static void total_stays_within_32_bits(void **state)
 	const u32 pages = 1024, ranges = 1025;
 	u64 *words = calloc(ranges * (pages + 1), sizeof(u64));
 
-	/* 1,024 ranges of 4 MiB are 4 GiB: one byte too many. All the same page merges into none. */
+	/*
+	 * 1,024 ranges of 4 MiB are 4 GiB: one byte too many. All the same page merges into none.
+	 */
 	for (u32 r = 0; r < ranges; r++) {
 		words[r * (pages + 1)] = RANGE(0, pages * GUEST_PAGE_SIZE);
 		for (u32 i = 0; i < pages; i++)

@@ -151,7 +151,9 @@ static bool all_came(const struct late_bed *f, u64 limit)
 	return f->own >= f->mirror.to_send;
 }
 
-/* Has every channel carry packets until limit were there and back; the host may take 10 s for none. */
+/*
+ * Has every channel carry packets until limit were there and back; the host may take 10 s for none.
+ */
 void late_exchange(struct late_bed *f, u64 limit)
 {
 	u64 end = loop_now_ns() + 10 * NSEC_PER_SEC;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the tests of chaos stand on: a guest with a primary channel and sub-channels, under chaos, and
- * a mirror.
+ * What the tests of chaos stand on: a guest with a primary channel and sub-channels, under chaos,
+ * and a mirror.
  */
 #ifndef TESTS_VMBUS_LATE_BED_H
 #define TESTS_VMBUS_LATE_BED_H
@@ -52,8 +52,8 @@ bool late_send(struct late_bed *f, unsigned i, u64 limit);
 bool late_recv(struct late_bed *f, unsigned i);
 
 /*
- * Has every channel carry packets until limit of them were there and back, and the device's own came;
- * the host may take 10 s for none.
+ * Has every channel carry packets until limit of them were there and back, and the device's own
+ * came; the host may take 10 s for none.
  */
 void late_exchange(struct late_bed *f, u64 limit);
 

@@ -77,7 +77,9 @@ static void closed_and_reset(void **state)
 			assert_int_equal(fg_close(&f->ch), 0);
 		if (i % 4 == 1)
 			assert_int_equal(fg_unload(&f->g), 0);
-		/* Else the next guest begins with what this one left; at last the machine ends so. */
+		/*
+		 * Else the next guest begins with what this one left; at last the machine ends so.
+		 */
 	}
 }
 

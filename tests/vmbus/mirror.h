@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A device for tests of the bus: each channel sends every packet back, and the primary one as many of
- * its own as the test wants. It offers all the sub-channels it may, can be moved, frozen and saved.
+ * A device for tests of the bus: each channel sends every packet back, and the primary one as many
+ * of its own as the test wants. It offers all the sub-channels it may, can be moved, frozen and
+ * saved.
  */
 #ifndef TESTS_VMBUS_MIRROR_H
 #define TESTS_VMBUS_MIRROR_H

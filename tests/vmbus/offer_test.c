@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Offers: sub-channels, devices that go and come back, sockets, devices plugged by other threads. */
+/*
+ * Offers: sub-channels, devices that go and come back, sockets, devices plugged by other threads.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>

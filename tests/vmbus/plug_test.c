@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The plug device (tests/boot/plug.c) by the fake guest: many devices come and go from an I/O thread
- * while channels are open and busy; more than there are relids.
+ * The plug device (tests/boot/plug.c) by the fake guest: many devices come and go from an I/O
+ * thread while channels are open and busy; more than there are relids.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -252,8 +252,8 @@ static void note_frozen(void *ctx)
 }
 
 /*
- * Given up when the channel stood already, and wanted again before that was heard: the word that it is
- * given up comes late, to one that stands again.
+ * Given up when the channel stood already, and wanted again before that was heard: the word that it
+ * is given up comes late, to one that stands again.
  */
 static void given_up_and_wanted_again_it_stands_still(void **state)
 {

@@ -338,7 +338,9 @@ static void refuses_word(struct stream_bed *f, u32 type, u32 offset, u32 word)
 	unspoil(f);
 }
 
-/* A device of one channel: instance, type, count, then relid, monitor id, flags; an empty section. */
+/*
+ * A device of one channel: instance, type, count, then relid, monitor id, flags; an empty section.
+ */
 #define DEVICE_1 46u
 #define DEVICE_3 (DEVICE_1 + 12u)
 #define FLAGS 39u
@@ -389,7 +391,9 @@ static void contradictions(void **state)
 	/* The first GPADL is one half built. */
 	refuses(f, VMBUS_SECTION_GPADLS, 12, 0, 1);
 	refuses(f, VMBUS_SECTION_GPADLS, 13, 1, 0);
-	/* A pipe that nobody holds is not being torn down: of the ring's id the half built one's. */
+	/*
+	 * A pipe that nobody holds is not being torn down: of the ring's id the half built one's.
+	 */
 	refuses(f, VMBUS_SECTION_TEARDOWNS, 4, relid, relid + 1);
 	assert_int_equal(vmbus_restore(f->b.g.bus, f->bytes, f->len), 0);
 }

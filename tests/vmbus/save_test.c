@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Every state a guest can bring the bus to is saved, restored in a fresh host, and carried on; what an
- * open channel brings with it is in save_channel_test.c.
+ * Every state a guest can bring the bus to is saved, restored in a fresh host, and carried on; what
+ * an open channel brings with it is in save_channel_test.c.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -524,7 +524,9 @@ static void given_up_at_once_and_wanted_again(void **state)
 	assert_int_equal(fg_count(&b->g, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE), 0);
 }
 
-/* Gives up, has the guest's message come, and wants it again: before a loop has heard of any of it. */
+/*
+ * Gives up, has the guest's message come, and wants it again: before a loop has heard of any of it.
+ */
 static void ask_between(struct save_bed *b, const void *msg, u32 len, unsigned *frozen)
 {
 	vmbus_freeze(b->g.bus, count_frozen, frozen);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest can have of a loop's turn (the budgets of vmbus/server.h): one channel misbehaves, the
- * polite one beside it on the same loop sends a packet a turn and must have it handled in that turn.
- * Everything is counted, nothing timed: the guest acts within the device's own calls, so that it is
- * as fast as a guest can be.
+ * What a guest can have of a loop's turn (the budgets of vmbus/server.h): one channel misbehaves,
+ * the polite one beside it on the same loop sends a packet a turn and must have it handled in that
+ * turn. Everything is counted, nothing timed: the guest acts within the device's own calls, so that
+ * it is as fast as a guest can be.
  */
 #include <errno.h>
 #include <setjmp.h>

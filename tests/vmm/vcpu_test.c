@@ -34,7 +34,7 @@ static struct bed {
 	_Atomic int aside; /* what vcpu_run_aside() returned; 1: it did not yet */
 } bed;
 
-/* ---- In place of vmm/kvm.c and vmm/vm.c ------------------------------------------------------- */
+/* ---- In place of vmm/kvm.c and vmm/vm.c ------------------------------------------------------ */
 
 static struct vcpu *vcpu_of(int fd)
 {
@@ -122,7 +122,7 @@ void vm_report_end(struct vm *vm, enum vm_end why, u64 value)
 	atomic_fetch_add(&bed.ended, 1);
 }
 
-/* ---- The hook ----------------------------------------------------------------------------------- */
+/* ---- The hook -------------------------------------------------------------------------------- */
 
 /* Wants the other VP, sees that it is not in the guest, and wants itself for the next round. */
 static void want_the_other(struct vcpu *me)
@@ -147,7 +147,7 @@ static void attention(void *ctx, struct vcpu *vcpu)
 		want_the_other(vcpu);
 }
 
-/* ---- Tests -------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void wait_until(_Atomic unsigned *value, unsigned at_least)
 {

@@ -40,7 +40,9 @@ static struct moment moment(void)
 	return (struct moment){ before, reference, bare_rdtsc() };
 }
 
-/* However long the host kept us waiting in between: reference time lies between two TSC readings. */
+/*
+ * However long the host kept us waiting in between: reference time lies between two TSC readings.
+ */
 static void check_rate(void)
 {
 	uint64_t hz = bare_rdmsr(HV_MSR_TSC_FREQUENCY), ticks = hz / HV_TIME_HZ;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reference time on several VPs: one time for all, by counter and by page, never backwards; and what
- * becomes of it within a day.
+ * Reference time on several VPs: one time for all, by counter and by page, never backwards; and
+ * what becomes of it within a day.
  */
 #include "tests/bare/bare.h"
 

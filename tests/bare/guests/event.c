@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Event flags from the host: each flag's bit, one interrupt from clear to set, masked SINTs, vectors
- * that change, other VPs, and many at once from another thread of the host.
+ * Event flags from the host: each flag's bit, one interrupt from clear to set, masked SINTs,
+ * vectors that change, other VPs, and many at once from another thread of the host.
  */
 #include "tests/bare/bare.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * GUEST_IDLE (TLFS: "Virtual Processor Idle Sleep State"): a read sleeps until an interrupt wakes it,
- * with interrupts off, too, and at times before one, as guests must expect; one that is requested
- * already keeps it from sleeping at all.
+ * GUEST_IDLE (TLFS: "Virtual Processor Idle Sleep State"): a read sleeps until an interrupt wakes
+ * it, with interrupts off, too, and at times before one, as guests must expect; one that is
+ * requested already keeps it from sleeping at all.
  */
 #include "tests/bare/bare.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A hypercall in real mode raises #UD (TLFS: "Hypercall Interface"); VP 1 makes it on its way up. */
+/*
+ * A hypercall in real mode raises #UD (TLFS: "Hypercall Interface"); VP 1 makes it on its way up.
+ */
 #include "tests/bare/bare.h"
 
 int main(void);

@@ -37,7 +37,10 @@ static void look(uint64_t arg)
 		uint32_t least = flushed;
 		uint8_t seen = *at;
 
-		/* Generation n maps page n % 2: an old one shows only where there was just one since. */
+		/*
+		 * Generation n maps page n % 2: an old one shows only where there was just one
+		 * since.
+		 */
 		if (generation == least && seen != least % 2)
 			stale[vp]++;
 		looks[vp]++;

@@ -2,7 +2,7 @@
 /* Verdict and processor. */
 #include "tests/bare/bare.h"
 
-/* ---- What the compiler expects of any C library -------------------------------------------------- */
+/* ---- What the compiler expects of any C library ---------------------------------------------- */
 
 void *memset(void *to, int byte, size_t n);
 void *memset(void *to, int byte, size_t n)
@@ -22,7 +22,7 @@ void *memcpy(void *to, const void *from, size_t n)
 	return to;
 }
 
-/* ---- Verdict ------------------------------------------------------------------------------------ */
+/* ---- Verdict --------------------------------------------------------------------------------- */
 
 static void out8(uint16_t port, uint8_t value)
 {
@@ -83,7 +83,7 @@ void bare_fail(uint32_t line, const char *what)
 	stop(line);
 }
 
-/* ---- The processor -------------------------------------------------------------------------------- */
+/* ---- The processor --------------------------------------------------------------------------- */
 
 struct cpuid_regs bare_cpuid(uint32_t leaf)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Messages: guest buffers made and torn down, offers, channels opened and closed. Counted as the
- * guest's messages (offers: as the host's); the host's share is to take them in (on a vCPU's thread),
- * to look at them and to post the answers. That it allocates here is as it should be: a guest buffer
- * is what it holds, within VMBUS_GPADL_WORDS_MAX.
+ * guest's messages (offers: as the host's); the host's share is to take them in (on a vCPU's
+ * thread), to look at them and to post the answers. That it allocates here is as it should be: a
+ * guest buffer is what it holds, within VMBUS_GPADL_WORDS_MAX.
  */
 #include "tests/bench/bus.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Packets through one channel, one at a time and as many as its ring holds. What one at a time costs
- * is mostly a turn of the loop: two system calls for the signal, beside those of the guest. The
- * lower bound copies the bytes a packet takes in the ring, once, between memory as warm as the
+ * Packets through one channel, one at a time and as many as its ring holds. What one at a time
+ * costs is mostly a turn of the loop: two system calls for the signal, beside those of the guest.
+ * The lower bound copies the bytes a packet takes in the ring, once, between memory as warm as the
  * ring's.
  */
 #include <errno.h>

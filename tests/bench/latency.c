@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * latency GUEST.elf BACKEND [ROUNDS]: runs a bare guest of the latency benchmarks on one Hyper-V back
- * end, answers it from a thread of its own, and prints a line a measure: part, measure, its minimum,
- * median, 99th percentile and maximum, unit. Latencies are differences of TSCs: the host's own are
- * brought to the guest's by the offset between them. Exits are KVM's own count for the vCPU (its
- * statistics fd), those to user space what vmm/vcpu.c counts.
+ * latency GUEST.elf BACKEND [ROUNDS]: runs a bare guest of the latency benchmarks on one Hyper-V
+ * back end, answers it from a thread of its own, and prints a line a measure: part, measure, its
+ * minimum, median, 99th percentile and maximum, unit. Latencies are differences of TSCs: the host's
+ * own are brought to the guest's by the offset between them. Exits are KVM's own count for the vCPU
+ * (its statistics fd), those to user space what vmm/vcpu.c counts.
  *
  * Exit status 0, 1 for a failure, 77 where this host cannot.
  */

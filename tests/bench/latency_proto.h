@@ -5,7 +5,10 @@
 
 #include <stdint.h>
 
-/* Connections and the SINT beside those of tests/bare/bare_proto.h, whose ports for text and verdict serve here too. */
+/*
+ * Connections and the SINT beside those of tests/bare/bare_proto.h, whose ports for text and
+ * verdict serve here too.
+ */
 #define LATENCY_CONNECTION_MESSAGE 0x20
 #define LATENCY_CONNECTION_EVENT 0x1234
 #define LATENCY_SINT 2

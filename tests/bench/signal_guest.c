@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Signals, events and messages, each by the TSC: before it asks, and when the answer's interrupt came. */
+/*
+ * Signals, events and messages, each by the TSC: before it asks, and when the answer's interrupt
+ * came.
+ */
 #include "tests/bare/bare.h"
 #include "tests/bench/latency_proto.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One-shot deadlines, 0.5 to 1.5 ms away: of synthetic timer 0 in direct and in message mode, where
- * they are offered, and of the local APIC's TSC deadline. In the table: the TSC of the deadline, and
- * when the guest was back from HLT with the interrupt taken.
+ * they are offered, and of the local APIC's TSC deadline. In the table: the TSC of the deadline,
+ * and when the guest was back from HLT with the interrupt taken.
  */
 #include "tests/bare/bare.h"
 #include "tests/bench/latency_proto.h"

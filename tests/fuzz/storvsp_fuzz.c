@@ -7,6 +7,7 @@
  */
 #include "devices/scsi_internal.h"
 #include "devices/storvsp.h"
+#include "tests/fuzz/cdb.h"
 #include "tests/fuzz/guest.h"
 #include "vmbus/save.h"
 
@@ -283,55 +284,6 @@ static void op_initialize(struct bed *b, struct fuzz_input *in)
 	fg_pump(&b->guest->g);
 }
 
-static void put_be(u8 *at, u64 value, unsigned bytes)
-{
-	while (bytes--) {
-		at[bytes] = (u8)value;
-		value >>= 8;
-	}
-}
-
-/* A CDB: the fields of its group in their places, or any bytes. */
-static void cdb_make(struct fuzz_input *in, u8 cdb[static VSTOR_CDB_MAX])
-{
-	static const u8 opcodes[] = {
-		0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2a,
-		0x2e, 0x2f, 0x35, 0x41, 0x42, 0x4d, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x89,
-		0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xaf,
-	};
-	static const u8 vpd[] = { 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2, 0x84, 0xff };
-	u64 lba, count;
-
-	fuzz_bytes(in, cdb, 2);
-	cdb[0] = cdb[0] < 224 ? opcodes[cdb[0] % ARRAY_SIZE(opcodes)] : cdb[0];
-	if (fuzz_rarely(in, 4)) {
-		fuzz_bytes(in, cdb + 2, VSTOR_CDB_MAX - 2);
-		return;
-	}
-	lba = fuzz_value(in);
-	count = fuzz_value(in);
-	if (cdb[0] == SCSI_INQUIRY && cdb[1] & 1)
-		lba = (u64)vpd[fuzz_below(in, ARRAY_SIZE(vpd))] << 8;
-	switch (cdb[0] >> 5) {
-	case 0:
-		put_be(cdb + 2, lba, 2);
-		cdb[4] = (u8)count;
-		break;
-	case 1:
-	case 2:
-		put_be(cdb + 2, lba, 4);
-		put_be(cdb + 7, count, 2);
-		break;
-	case 5:
-		put_be(cdb + 2, lba, 4);
-		put_be(cdb + 6, count, 4);
-		break;
-	default:
-		put_be(cdb + 2, lba, 8);
-		put_be(cdb + 10, count, 4);
-	}
-}
-
 static void op_srb(struct bed *b, struct fuzz_input *in)
 {
 	static const u8 luns[] = { 0, 1, 4, 2, 63, 255 };
@@ -347,7 +299,7 @@ static void op_srb(struct bed *b, struct fuzz_input *in)
 	p.srb.cdb_length = fuzz_rarely(in, 16) ? fuzz_u8(in) : VSTOR_CDB_MAX;
 	p.srb.sense_info_length = VSTOR_SENSE_MAX;
 	p.srb.data_in = fuzz_below(in, 3);
-	cdb_make(in, p.srb.cdb);
+	fuzz_cdb(in, p.srb.cdb);
 	len = fuzz_below(in, 3) ? 512 * fuzz_below(in, 128) : (u32)fuzz_value(in) % KiB(64);
 	offset = fuzz_below(in, 2) ? 0 : fuzz_u16(in) % GUEST_PAGE_SIZE;
 	p.srb.data_transfer_length = fuzz_rarely(in, 8) ? (u32)fuzz_value(in) : len;

@@ -2,8 +2,8 @@
 /*
  * The init of a guest that `candela run ... -- COMMAND` starts: PID 1 of the initramfs, there to
  * run one command and to say how it ended (exit_port.h). It loads the Hyper-V modules, enters the
- * file system of root= if the kernel's command line has one, brings up `lo`, runs the command and
- * powers off. Networks are the command's own affair.
+ * file system of root= if the kernel's command line has one, names the host, brings up `lo`, runs
+ * the command and powers off. Networks are the command's own affair.
  *
  * One thread; started by the kernel a second time (not as PID 1) it is its modprobe.
  */
@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "images/init/command.h"
@@ -86,6 +87,15 @@ static char **command_read(void)
 	if (!argv)
 		report_failure("no command in " COMMAND_FILE " of the initramfs");
 	return argv;
+}
+
+/* "(none)" without it; not where hostname= was on the kernel's command line. */
+static void host_name(void)
+{
+	struct utsname name;
+
+	if (!uname(&name) && !strcmp(name.nodename, "(none)"))
+		sethostname("candela", strlen("candela"));
 }
 
 static void loopback_up(void)
@@ -175,6 +185,7 @@ static void system_prepare(void)
 	modules_fini(&m, SELF);
 	free(cmdline);
 	mount_all(system_mounts, ARRAY_SIZE(system_mounts));
+	host_name();
 	loopback_up();
 	nics_wait();
 }

@@ -7,23 +7,28 @@
  * expected of it, or is quiet. The disk has what was found meanwhile. Channel's I/O loop.
  *
  * What is expected: a packet for each one shown that none has followed yet. That the guest could
- * send more is found out by waiting once for as long as packets come: a trial, the rarer the less
- * came of it. Few are not worth waiting for: a guest with one request at a time, or several such,
- * never waits. Nor is it waited for more than BURST_ENOUGH: of a deeper queue, one part is the
- * disk's while the other is the guest's.
+ * send more is found out by waiting once for as long as packets come: a trial. Few are not worth
+ * waiting for: a guest with one request at a time, or several such, hardly ever waits. Nor is it
+ * waited for more than BURST_ENOUGH: of a deeper queue, one part is the disk's while the other is
+ * the guest's.
  *
  * Whether to wait is a matter of trust: what comes as expected earns it, what fails to come costs
- * it, and without any only trials wait. What failed to come is expected once more, so that a burst
- * that something broke in two is one again; then it is forgotten: the guest has fewer requests now.
+ * it, and without any only trials wait. Many packets found at once are worth a little of it: so a
+ * guest that begins to keep many requests is known soon. What failed to come is expected once more,
+ * so that a burst that something broke in two is one again; then it is forgotten: the guest has
+ * fewer requests now.
+ *
+ * What was waited for in vain is time lost, and no more than a part of all time may be: after it,
+ * nothing new is tried for so many times as long.
  */
 #include "vmbus/server.h"
 
 #define BURST_MIN 4u /* packets; to wait for fewer saves little */
 #define BURST_ENOUGH 32u /* ... and for more */
-#define TRIAL_AFTER_MIN 16u /* times something was shown */
-#define TRIAL_AFTER_TRUSTED 64u
-#define TRIAL_AFTER_MAX 512u
+#define TRIAL_AFTER 16u /* times something was shown */
+#define TRY_AFTER 64u /* times what the last one cost */
 #define TRUST_TRIAL 8u /* what a trial gives */
+#define TRUST_FOUND 4u /* ... and a burst found at once */
 #define TRUST_MAX 16u
 #define TRUST_MISS 2u /* what a burst costs that is too short */
 #define GAP_MIN_NS 500ull
@@ -83,18 +88,25 @@ static void gap_learn(struct channel_pace *p, u64 ns)
 	p->gap_ns = p->gap_ns ? MIN((p->gap_ns + ns) / 2, 2 * p->gap_ns) : ns;
 }
 
-static void trial_rarer(struct channel_pace *p)
+/* Nobody looked when the last one came: it may have been less by a part. */
+static void gap_lower(struct channel_pace *p, u64 ns)
 {
-	p->trial_after = MIN(2 * p->trial_after, p->trust ? TRIAL_AFTER_TRUSTED : TRIAL_AFTER_MAX);
+	p->gap_ns = MIN(p->gap_ns, MAX(MAX(p->gap_ns / 2, ns / 4 * 3), GAP_MIN_NS));
 }
 
-static void trust_lower(struct channel_pace *p)
+/* A wait that gained nothing. */
+static void try_later(struct channel_pace *p, u64 now)
+{
+	p->try_ns = now + TRY_AFTER * (now - p->begun_ns);
+}
+
+static void trust_lower(struct channel_pace *p, u64 now)
 {
 	if (!p->trust)
 		return;
 	p->trust -= MIN(p->trust, TRUST_MISS);
 	if (!p->trust)
-		trial_rarer(p);
+		try_later(p, now);
 }
 
 static void trust_raise(struct channel_pace *p)
@@ -102,7 +114,14 @@ static void trust_raise(struct channel_pace *p)
 	if (!p->trust || p->trust == TRUST_MAX)
 		return;
 	if (++p->trust == TRUST_MAX)
-		p->trial_after = TRIAL_AFTER_MIN;
+		p->try_ns = 0;
+}
+
+/* Nobody waited, and so many came all the same. */
+static void trust_find(struct channel_pace *p, u64 arrived)
+{
+	if (!p->trust && arrived >= BURST_MIN && loop_now_ns() >= p->try_ns)
+		p->trust = TRUST_FOUND;
 }
 
 /* rest: what is expected once more. */
@@ -117,34 +136,36 @@ static void burst_complete(struct channel_pace *p, u64 in)
 {
 	u64 arrived = in - p->in;
 
-	/* Nobody looked when the last one came: not longer ago than it seems. */
 	if (p->seen != p->in)
-		p->gap_ns = MAX(p->gap_ns / 2, GAP_MIN_NS);
+		gap_lower(p, (loop_now_ns() - p->came_ns) / (in - p->seen));
 	if (p->expected >= BURST_MIN)
 		trust_raise(p);
+	trust_find(p, arrived);
 	p->missed = false;
 	burst_end(p, in, p->trust && p->expected > arrived ? p->expected - (u32)arrived : 0);
 }
 
-static void trial_end(struct channel_pace *p, u64 arrived)
+static void trial_end(struct channel_pace *p, u64 arrived, u64 now)
 {
-	if (arrived > p->expected && arrived >= BURST_MIN)
+	if (arrived > p->expected && arrived >= BURST_MIN) {
 		p->trust = MAX(p->trust, TRUST_TRIAL);
-	else
-		trial_rarer(p);
+		p->trial_in = 0; /* there may be still more */
+	} else {
+		try_later(p, now);
+	}
 	p->trial = false;
 }
 
 /* Whatever comes later is no part of it. */
-static void burst_short(struct channel_pace *p, u64 in)
+static void burst_short(struct channel_pace *p, u64 in, u64 now)
 {
 	u64 arrived = in - p->in;
 
 	if (p->trial)
-		trial_end(p, arrived);
+		trial_end(p, arrived, now);
 	p->missed = arrived < p->expected && !p->missed;
 	if (arrived < p->expected)
-		trust_lower(p);
+		trust_lower(p, now);
 	burst_end(p, in, p->missed && p->trust ? p->expected - (u32)arrived : 0);
 }
 
@@ -185,7 +206,7 @@ bool pace_waits(struct vmbus_channel *ch)
 	}
 	now = loop_now_ns();
 	if (!burst_goes_on(p, in, now)) {
-		burst_short(p, in);
+		burst_short(p, in, now);
 		burst_over(ch);
 		return false;
 	}
@@ -210,11 +231,12 @@ void pace_shown(struct vmbus_channel *ch)
 	p->out = out;
 	p->expected = (u32)MIN(p->expected + shown, (u64)UINT32_MAX);
 	p->shown_ns = loop_now_ns();
-	if (++p->shows < p->trial_after || p->expected >= BURST_ENOUGH)
+	if (p->trial_in)
+		p->trial_in--;
+	if (p->trial_in || p->shown_ns < p->try_ns || p->expected >= BURST_ENOUGH)
 		return;
-	p->shows = 0;
+	p->trial_in = TRIAL_AFTER;
 	p->trial = true;
-	p->trial_after = MAX(p->trial_after, TRIAL_AFTER_MIN);
 }
 
 void pace_end(struct vmbus_channel *ch)

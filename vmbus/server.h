@@ -164,7 +164,8 @@ struct channel_pace {
 	u32 expected; /* packets, in answer to those shown */
 	u32 trust; /* 0: it is not waited for them */
 	bool missed; /* the last burst was shorter */
-	u32 shows, trial_after; /* times; a trial follows */
+	u32 trial_in; /* times something is shown, before another trial */
+	u64 try_ns; /* nothing new is tried before */
 	bool trial; /* waits for whatever comes */
 };
 

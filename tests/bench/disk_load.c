@@ -8,6 +8,7 @@
  * "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that follows either line.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -255,10 +256,15 @@ static int wanted(const struct load *l, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 1, console, fd;
-	unsigned ms = argc > 2 ? (unsigned)atoi(argv[2]) : 1000;
+	int rounds, console, fd;
+	unsigned ms;
 	uint64_t size;
 
+	/* Words of the command line that the kernel does not know come first: kvmtool's "noacpi". */
+	for (; argc > 1 && !isdigit((unsigned char)argv[1][0]); argc--)
+		argv++;
+	rounds = argc > 1 ? atoi(argv[1]) : 1;
+	ms = argc > 2 ? (unsigned)atoi(argv[2]) : 1000;
 	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	mount("sys", "/sys", "sysfs", 0, NULL);
 	console = open("/dev/console", O_WRONLY);

@@ -11,7 +11,8 @@ top=$(CDPATH='' cd -- "$bench/../.." && pwd -P)
 build=${BUILD:-$top/build}
 candela=${CANDELA:-$top/candela}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+at_exit() { rm -rf "$scratch"; }
+trap 'at_exit' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -93,7 +94,7 @@ count_user_exits() {
 		return 1
 	fi
 	if echo 'hist:keys=common_pid' >$trigger/trigger 2>/dev/null; then
-		trap 'echo "!hist:keys=common_pid" >$trigger/trigger; rm -rf "$scratch"' EXIT
+		trap 'echo "!hist:keys=common_pid" >$trigger/trigger; at_exit' EXIT
 	fi
 }
 

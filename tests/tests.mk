@@ -103,6 +103,7 @@ $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $
 $(foreach t,raw raw_open flush,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/raw_bed.c tests/devices/disk_user.c $(DISKS),-luring)))
 $(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
+$(eval $(call unit_test,devices/disk_ephemeral_test,tests/devices/disk_user.c $(filter-out %_ephemeral.c,$(DISKS)),-luring))
 $(foreach t,nbd daemon corners,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))
 $(eval $(call unit_test,devices/disk_sandbox_test,tests/devices/nbd_server.c tests/devices/disk_user.c seccomp/seccomp.c $(SERVED) $(DISKS),-luring -lnbd -lcap-ng))

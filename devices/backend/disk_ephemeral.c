@@ -46,12 +46,17 @@ static void map_set(struct disk_ephemeral *e, u64 block, u64 count)
 	}
 }
 
-/* Blocks from `block` on, at most count, that lie in the same file as it. */
-static u64 map_run(const struct disk_ephemeral *e, u64 block, u64 count)
+/*
+ * Blocks from `block` on, at most count, that lie in the same file as it: the overlay where *up. A
+ * bit is set at any time by a write of another loop, so each is looked at once; one that is missed
+ * is of a write that was under way beside the read.
+ */
+static u64 map_run(const struct disk_ephemeral *e, u64 block, u64 count, bool *up)
 {
 	bool here = map_test(e, block);
 	u64 n = 1;
 
+	*up = here;
 	while (n < count) {
 		u64 at = block + n, left = 64 - at % 64;
 		u64 word = atomic_load_explicit(&e->map[at / 64], memory_order_acquire) >> at % 64;
@@ -85,10 +90,10 @@ static void ephemeral_read(struct disk_ephemeral *e, struct disk_op *op)
 	u64 at = op->upper.offset + op->upper.finished;
 	u64 left = op->upper.len - op->upper.finished;
 	u32 block = e->disk.logical_block;
-	bool up = map_test(e, at / block);
+	bool up;
 
 	op->offset = at;
-	op->len = map_run(e, at / block, left / block) * block;
+	op->len = map_run(e, at / block, left / block, &up) * block;
 	iov_cut(op, op->len);
 	disk_submit(up ? e->overlay : e->base, op);
 }

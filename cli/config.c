@@ -535,7 +535,7 @@ int config_parse(struct config *c, int argc, char **argv, char *error, size_t er
 	};
 	err = take_all(&p, argc, argv);
 	if (!err && !c->help)
-		err = check_whole(&p) ?: config_places(&p);
+		err = check_whole(&p) ?: config_nics(&p) ?: config_places(&p);
 	return err;
 }
 

@@ -147,19 +147,6 @@ static int net_kind(struct config_parse *p, struct nic_config *nic, char *kind)
 	return 0;
 }
 
-/* Those that are chosen by us differ by the NIC's number (netvsp). */
-static int net_tell_apart(struct config_parse *p, const struct nic_config *nic)
-{
-	const struct config *c = p->c;
-
-	for (unsigned i = 0; nic->mac_given && i < c->nic_count; i++)
-		if (c->nic[i].mac_given && !memcmp(c->nic[i].mac, nic->mac, sizeof(nic->mac)))
-			return config_fail(p,
-					   "NICs %u and %u have the same mac=; give each its own",
-					   i, c->nic_count);
-	return 0;
-}
-
 static int net_items(struct config_parse *p, char *list)
 {
 	struct nic_config nic = { 0 };
@@ -175,8 +162,6 @@ static int net_items(struct config_parse *p, char *list)
 		if (!err)
 			err = net_item(p, &nic, item);
 	}
-	if (!err)
-		err = net_tell_apart(p, &nic);
 	if (!err)
 		p->c->nic[p->c->nic_count++] = nic;
 	return err;
@@ -201,4 +186,49 @@ int config_net(struct config_parse *p)
 	err = net_items(p, list);
 	free(list);
 	return err;
+}
+
+/* The address that the guest sees. */
+static void net_mac_of(const struct config *c, unsigned number, u8 mac[6])
+{
+	const struct nic_config *nic = &c->nic[number];
+
+	if (nic->mac_given)
+		memcpy(mac, nic->mac, sizeof(nic->mac));
+	else
+		nic_default_mac(mac, number);
+}
+
+static bool net_same_mac(const struct config *c, unsigned a, unsigned b)
+{
+	u8 mac_a[6], mac_b[6];
+
+	net_mac_of(c, a, mac_a);
+	net_mac_of(c, b, mac_b);
+	return !memcmp(mac_a, mac_b, sizeof(mac_a));
+}
+
+/* Of two NICs with the same address one at least was given it: the defaults differ. */
+static int net_mac_fail(struct config_parse *p, unsigned a, unsigned b)
+{
+	bool both = p->c->nic[a].mac_given && p->c->nic[b].mac_given;
+	unsigned given = p->c->nic[a].mac_given ? a : b, other = given == a ? b : a;
+
+	p->option = "--net";
+	p->value = NULL;
+	if (both)
+		return config_fail(p, "NICs %u and %u have the same mac=; give each its own", a, b);
+	return config_fail(p,
+			   "mac= of NIC %u is the address that NIC %u has by default; "
+			   "give NIC %u another, or NIC %u a mac= of its own",
+			   given, other, given, other);
+}
+
+int config_nics(struct config_parse *p)
+{
+	for (unsigned b = 1; b < p->c->nic_count; b++)
+		for (unsigned a = 0; a < b; a++)
+			if (net_same_mac(p->c, a, b))
+				return net_mac_fail(p, a, b);
+	return 0;
 }

@@ -61,6 +61,12 @@ int config_dvd(struct config_parse *p);
 /* config_net.c: --net KIND[,...]. */
 int config_net(struct config_parse *p);
 
+/*
+ * After all options: whether every NIC has an address of its own, where the default of one
+ * (nic_default_mac()) counts as what another is given. 0, or -EINVAL.
+ */
+int config_nics(struct config_parse *p);
+
 /* config_chaos.c: --chaos SEED[,RATE][,log=FILE] or replay=FILE. */
 int config_chaos(struct config_parse *p);
 

@@ -88,8 +88,7 @@ struct netvsp;
 
 /*
  * 0 and *n, or -errno. nic is the netvsp's from now on. Where it has no address it gets
- * 00:15:5d:ca:NN:NN by its number: the same at every start, so that DHCP leases last, but also the
- * same in every other candela: guests that share a network must be given theirs by mac=.
+ * nic_default_mac() of number, the NIC's, from 0, which is also part of its instance GUID.
  */
 int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic);
 struct vmbus_device *netvsp_device(struct netvsp *n);

@@ -463,8 +463,7 @@ int netvsp_init(struct netvsp **n, unsigned number, struct nic *nic)
 	if (!v)
 		return -ENOMEM;
 	if (!memcmp(nic->mac, none, sizeof(none)))
-		memcpy(nic->mac, (u8[]){ 0x00, 0x15, 0x5d, 0xca, (u8)(number >> 8), (u8)number },
-		       sizeof(nic->mac));
+		nic_default_mac(nic->mac, number);
 	nic->receive = netvsp_rx_frame;
 	nic->data = v;
 	v->nic = nic;

@@ -33,7 +33,7 @@ struct nic_ops {
 
 struct nic {
 	const struct nic_ops *ops;
-	u8 mac[6]; /* the guest's; all zero: not given, the device chooses one */
+	u8 mac[6]; /* the guest's; all zero: not given, the device takes nic_default_mac() */
 	u32 mtu;
 	/*
 	 * The device's: a frame came in. False: no room for it, it is dropped or kept at the back
@@ -42,6 +42,21 @@ struct nic {
 	bool (*receive)(struct nic *nic, const void *frame, u32 len);
 	void *data; /* the device's */
 };
+
+/*
+ * The address of a guest's NIC that is given none: 00:15:5d:ca:NN:NN by its number, counted from 0.
+ * The same at every start, so that DHCP leases last, but also the same in every other candela:
+ * guests that share a network must be given theirs by mac=.
+ */
+static inline void nic_default_mac(u8 mac[6], unsigned number)
+{
+	mac[0] = 0x00;
+	mac[1] = 0x15;
+	mac[2] = 0x5d;
+	mac[3] = 0xca;
+	mac[4] = (u8)(number >> 8);
+	mac[5] = (u8)number;
+}
 
 #define NIC_HOSTFWD_MAX 16
 

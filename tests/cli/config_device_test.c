@@ -172,6 +172,9 @@ static void nics(void **state)
 	assert_int_equal(l.c.nic[2].fd, -1);
 	assert_int_equal(l.c.nic[3].kind, NIC_FD);
 	assert_int_equal(l.c.nic[3].fd, 7);
+	/* Its own default, one of a NIC that is not there, those of two the other way round. */
+	parse_good(&l, "-k k -n user,mac=00:15:5d:ca:00:00 -n user,mac=00:15:5d:ca:00:02");
+	parse_good(&l, "-k k -n user,mac=00:15:5d:ca:00:01 -n user,mac=00:15:5d:ca:00:00");
 	parse_good(&l, "-k k -n none");
 	assert_int_equal(l.c.nic_count, 0);
 }
@@ -279,7 +282,16 @@ static void bad_nics(void **state)
 		{ "-k k -n user,mac=53:54:00:12:34:56", "an even first byte" },
 		{ "-k k -n user,mac=00:00:00:00:00:00", "not all zero" },
 		{ "-k k -n user -n user,mac=02:00:00:00:00:0a -n tap -n tap,mac=02:00:00:00:00:0A",
-		  "-n tap,mac=02:00:00:00:00:0A: NICs 1 and 3 have the same mac=" },
+		  "--net: NICs 1 and 3 have the same mac=; give each its own" },
+		/* What netvsp gives a NIC without mac= (nic_default_mac()) is an address, too. */
+		{ "-k k -n user -n user,mac=00:15:5d:ca:00:00",
+		  "--net: mac= of NIC 1 is the address that NIC 0 has by default; "
+		  "give NIC 1 another, or NIC 0 a mac= of its own" },
+		{ "-k k -n user,mac=00:15:5D:CA:00:01 -n user",
+		  "--net: mac= of NIC 0 is the address that NIC 1 has by default; "
+		  "give NIC 0 another, or NIC 1 a mac= of its own" },
+		{ "-k k -n tap -n user,mac=00:15:5d:ca:00:03 -n tap -n fd=3",
+		  "mac= of NIC 1 is the address that NIC 3 has" },
 		{ "-k k -n user,hostfwd=", "hostfwd= wants" },
 		{ "-k k -n user,hostfwd=22", "hostfwd= wants" },
 		{ "-k k -n user,hostfwd=22-22", "hostfwd= wants" },

@@ -238,8 +238,10 @@ int disk_lock(int fd, const struct disk_config *config, char *error, size_t erro
 
 /*
  * Claims a block device that is to be written, as mounting it does, as long as *fd is open (-1:
- * there is nothing to claim). Behind disk_lock(), which names other programs; and patient like it,
- * for two seconds. 0; -EBUSY where the host itself uses it, with a sentence in error.
+ * there is nothing to claim), which is to be used: as long as there is a claim, the kernel lets
+ * only its own file discard or zero what lies in the page cache and is not written back (EBUSY by
+ * any other). Behind disk_lock(), which names other programs; and patient like it, for two seconds.
+ * 0; -EBUSY where the host itself uses it, with a sentence in error.
  */
 int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size);
 

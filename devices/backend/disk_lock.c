@@ -212,6 +212,8 @@ int disk_lock(int fd, const struct disk_config *config, char *error, size_t erro
 
 int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size)
 {
+	int flags = O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY |
+		    (config->cache == DISK_DIRECT ? O_DIRECT : 0);
 	struct stat st;
 
 	*fd = -1;
@@ -219,7 +221,7 @@ int disk_claim(int *fd, const struct disk_config *config, char *error, size_t er
 	    !S_ISBLK(st.st_mode))
 		return 0;
 	for (unsigned tries = 40; tries; tries--) {
-		*fd = open(config->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
+		*fd = open(config->path, flags);
 		if (*fd >= 0 || errno != EBUSY)
 			return 0;
 		nanosleep(&(struct timespec){ .tv_nsec = 50 * (long)NSEC_PER_MSEC }, NULL);

@@ -177,10 +177,13 @@ static int image_measure(struct image *im)
 	return 0;
 }
 
+/* All requests go by the claim where there is one; the file with the locks serves flushes then. */
 static int image_disk(const struct image *im, struct disk **disk)
 {
+	bool claimed = im->claim_fd >= 0;
 	char *full = NULL;
-	int err = disk_raw_adopt(disk, im->fd, im->size, im->logical_block);
+	int err =
+		disk_raw_adopt(disk, claimed ? im->claim_fd : im->fd, im->size, im->logical_block);
 
 	if (err)
 		return image_fail(im, err, "cannot be used: %s", strerror(-err));
@@ -190,7 +193,7 @@ static int image_disk(const struct image *im, struct disk **disk)
 					    .threads = im->config->aio == DISK_AIO_THREADS });
 	(*disk)->name = im->path;
 	if (im->writable)
-		disk_raw_flush_apart(*disk, im->config->loops, im->claim_fd);
+		disk_raw_flush_apart(*disk, im->config->loops, claimed ? im->fd : -1);
 	(*disk)->physical_block = im->physical_block;
 	(*disk)->rotational = im->rotational;
 	(*disk)->read_only = !im->writable;

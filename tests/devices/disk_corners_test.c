@@ -224,12 +224,20 @@ static int device_teardown(void **state)
 {
 	struct rig *r = *state;
 	char command[128];
+	int err;
 
 	snprintf(command, sizeof(command), "losetup -d %s", r->other);
-	if (r->other[0] && system(command))
-		return -1;
+	err = r->other[0] && system(command) ? -1 : 0;
 	r->other[0] = '\0';
-	return teardown(state);
+	return teardown(state) || err ? -1 : 0;
+}
+
+static void device_needed(const struct rig *r)
+{
+	if (r->other[0])
+		return;
+	print_error("skipped: no loop device can be made here\n");
+	skip();
 }
 
 static int device_open(struct rig *r, struct disk **disk, struct disk_config config)
@@ -244,8 +252,7 @@ static void a_device_is_not_shared_with_the_host(void **state)
 	struct disk *disk;
 	int holder;
 
-	if (!r->other[0])
-		skip();
+	device_needed(r);
 	/* As a mount has it. */
 	holder = open(r->other, O_RDONLY | O_EXCL | O_CLOEXEC);
 	assert_true(holder >= 0);
@@ -263,6 +270,41 @@ static void a_device_is_not_shared_with_the_host(void **state)
 	holder = open(r->other, O_RDONLY | O_EXCL | O_CLOEXEC);
 	assert_true(holder >= 0);
 	close(holder);
+}
+
+/* Written, not flushed, and thrown away or zeroed then: what lies in the page cache is in no way. */
+static void what_was_just_written_can_be_thrown_away(void **state)
+{
+	static const struct {
+		enum disk_op_kind kind;
+		bool unmap, zeroes;
+	} rows[] = { { DISK_DISCARD, false, false },
+		     { DISK_WRITE_ZEROES, false, true },
+		     { DISK_WRITE_ZEROES, true, true } };
+	static u8 ones[65536], got[65536], none[65536];
+	struct rig *r = *state;
+
+	device_needed(r);
+	memset(ones, 1, sizeof(ones));
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+		struct disk_request q = disk_request(rows[i / 2].kind, 0, NULL, sizeof(ones));
+		struct disk *disk;
+
+		q.op.unmap = rows[i / 2].unmap;
+		assert_int_equal(device_open(r, &disk,
+					     (struct disk_config){ .aio = i % 2 ? DISK_AIO_THREADS
+										: DISK_AIO_AUTO }),
+				 0);
+		assert_int_equal(disk_io(&r->user, disk, DISK_WRITE, 0, ones, sizeof(ones)), 0);
+		assert_int_equal(disk_request_run(&r->user, disk, &q), 0);
+		assert_int_equal(disk_io(&r->user, disk, DISK_READ, 0, got, sizeof(got)), 0);
+		if (rows[i / 2].zeroes)
+			assert_memory_equal(got, none, sizeof(got));
+		disk->ops->close(disk);
+		/* The ring keeps the files it has seen, and with them the claim. */
+		disk_user_fini(&r->user);
+		disk_user_init(&r->user);
+	}
 }
 
 /* ---- Limits ---- */
@@ -435,6 +477,8 @@ int main(void)
 		TEST(and_so_is_an_export),
 		cmocka_unit_test_setup_teardown(a_device_is_not_shared_with_the_host, device_setup,
 						device_teardown),
+		cmocka_unit_test_setup_teardown(what_was_just_written_can_be_thrown_away,
+						device_setup, device_teardown),
 		TEST(zeroes_count_as_bytes),
 		TEST(a_flush_that_failed_is_never_made_good),
 		TEST(nor_is_what_was_under_way_beside_it),

@@ -48,6 +48,12 @@ static bool write_through(const struct scsi_command *c)
 	return scsi_unit_flag(c->unit, SCSI_WRITE_THROUGH);
 }
 
+/* Whether blocks may lie in a cache, and not on the medium yet. */
+static bool cached(const struct scsi_command *c)
+{
+	return c->medium->type == SCSI_DISK && !c->medium->disk->read_only && !write_through(c);
+}
+
 static void decode_transfer(struct scsi_command *c, enum disk_op_kind op, bool fua)
 {
 	u64 lba, blocks;
@@ -65,16 +71,21 @@ static void decode_transfer(struct scsi_command *c, enum disk_op_kind op, bool f
 		c->run = scsi_run_transfer;
 }
 
+static bool fua_wanted(const u8 *cdb)
+{
+	return cdb[0] >= 0x20 && cdb[1] & 0x08;
+}
+
+/* FUA: what is read is on the medium then, as it is read (SBC-3, READ (10)). */
 void scsi_read(struct scsi_command *c)
 {
+	c->flush = fua_wanted(c->cdb) && cached(c);
 	decode_transfer(c, DISK_READ, false);
 }
 
 void scsi_write(struct scsi_command *c)
 {
-	bool fua = c->cdb[0] >= 0x20 && c->cdb[1] & 0x08;
-
-	decode_transfer(c, DISK_WRITE, fua || write_through(c));
+	decode_transfer(c, DISK_WRITE, fua_wanted(c->cdb) || write_through(c));
 }
 
 /* BYTCHK 0: what is on stable storage counts as verified. 1: it is read back and compared. */
@@ -91,7 +102,10 @@ void scsi_write_verify(struct scsi_command *c)
 		c->run = scsi_run_write_verify;
 }
 
-/* BYTCHK 0: there is no medium to scrape, the range is what is verified. */
+/*
+ * What lies in a cache is put on the medium, which is what is verified. BYTCHK 0: there is none to
+ * scrape, so that is all.
+ */
 void scsi_verify(struct scsi_command *c)
 {
 	u8 check = c->cdb[1] >> 1 & 3;
@@ -102,8 +116,13 @@ void scsi_verify(struct scsi_command *c)
 		return;
 	}
 	scsi_extent_of(c->cdb, &lba, &blocks);
-	if (!scsi_range(c, lba, blocks) || !check || !blocks)
+	if (!scsi_range(c, lba, blocks) || !blocks)
 		return;
+	c->flush = cached(c);
+	if (!check) {
+		c->run = c->flush ? scsi_run_flush : NULL;
+		return;
+	}
 	if (c->len > SCSI_TRANSFER_MAX) {
 		scsi_bad_cdb(c);
 		return;

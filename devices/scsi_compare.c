@@ -103,6 +103,23 @@ static void verify_begin(struct scsi_request *r, u64 offset, u64 len)
 	r->left = len;
 }
 
+static void verify_flushed(struct disk_op *op, int err)
+{
+	struct scsi_request *r = container_of(op, struct scsi_request, op);
+
+	if (err)
+		scsi_request_done(r, err);
+	else
+		verify_next(r);
+}
+
+/* What is compared is what a cache that was emptied gives back. */
+static void verify_flush(struct scsi_request *r)
+{
+	r->op.kind = DISK_FLUSH;
+	scsi_submit(r, 0, 0, verify_flushed);
+}
+
 void scsi_run_verify(struct scsi_request *r, const struct scsi_command *c)
 {
 	u64 len = c->one_block ? c->medium->block : c->len;
@@ -114,25 +131,15 @@ void scsi_run_verify(struct scsi_request *r, const struct scsi_command *c)
 	r->transfer_len = (u32)len;
 	r->one_block = c->one_block;
 	verify_begin(r, c->offset, c->len);
-	verify_next(r);
+	if (c->flush)
+		verify_flush(r);
+	else
+		verify_next(r);
 }
 
 /* ---- WRITE AND VERIFY ---- */
 
 static void checked_next(struct scsi_request *r);
-
-/* What is compared is what a cache that was emptied gives back. */
-static void checked_flushed(struct disk_op *op, int err)
-{
-	struct scsi_request *r = container_of(op, struct scsi_request, op);
-
-	if (err) {
-		scsi_request_done(r, err);
-		return;
-	}
-	verify_begin(r, r->offset - r->transfer_len, r->transfer_len);
-	verify_next(r);
-}
 
 static void checked_written(struct disk_op *op, int err)
 {
@@ -150,8 +157,8 @@ static void checked_written(struct disk_op *op, int err)
 		checked_next(r);
 		return;
 	}
-	r->op.kind = DISK_FLUSH;
-	scsi_submit(r, 0, 0, checked_flushed);
+	verify_begin(r, r->offset - r->transfer_len, r->transfer_len);
+	verify_flush(r);
 }
 
 /* By pieces of our own: a disk may use up the list of a buffer it is given. */

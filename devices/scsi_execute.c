@@ -189,6 +189,18 @@ static void op_done(struct disk_op *op, int err)
 	scsi_request_done(container_of(op, struct scsi_request, op), err);
 }
 
+static void flushed_first(struct disk_op *op, int err)
+{
+	struct scsi_request *r = container_of(op, struct scsi_request, op);
+
+	if (err) {
+		scsi_request_done(r, err);
+		return;
+	}
+	r->op.kind = DISK_READ;
+	scsi_submit(r, r->offset, r->transfer_len, op_done);
+}
+
 void scsi_run_transfer(struct scsi_request *r, const struct scsi_command *c)
 {
 	if (c->len > r->buffer_len) {
@@ -199,7 +211,13 @@ void scsi_run_transfer(struct scsi_request *r, const struct scsi_command *c)
 	r->transfer_len = (u32)c->len;
 	r->op.iov = r->iov;
 	r->op.iov_count = r->iov_count;
-	scsi_submit(r, c->offset, c->len, op_done);
+	if (!c->flush) {
+		scsi_submit(r, c->offset, c->len, op_done);
+		return;
+	}
+	r->offset = c->offset;
+	r->op.kind = DISK_FLUSH;
+	scsi_submit(r, 0, 0, flushed_first);
 }
 
 void scsi_run_flush(struct scsi_request *r, const struct scsi_command *c)

@@ -151,6 +151,7 @@ struct scsi_command {
 	void (*run)(struct scsi_request *r, const struct scsi_command *c);
 	enum disk_op_kind op;
 	bool fua, unmap;
+	bool flush; /* READ, VERIFY: what lies in a cache is put on the medium first */
 	bool zero_block; /* WRITE SAME: of zeroes, without a buffer */
 	bool one_block; /* VERIFY: every block against the first of the buffer */
 	u64 offset, len; /* bytes, checked against the medium; take: the list's length */

@@ -112,6 +112,86 @@ static void each_step_may_fail(void **state)
 	}
 }
 
+/* ---- What is read from the medium itself ---- */
+
+/* The kinds of requests a command of n bytes comes to, one digit each, the first first. */
+static u32 asked(struct bed *b, const u8 *cdb, u32 n)
+{
+	u32 kinds = 0;
+
+	b->done = false;
+	b->spy.hold = true;
+	bed_begin(b, b->r, cdb, n, b->buf, BLOCK);
+	while (!b->done) {
+		assert_int_equal(b->spy.held_count, 1);
+		kinds = kinds * 10 + 1 + b->spy.held[0]->kind;
+		spy_release(&b->spy);
+		b->spy.hold = true;
+		bed_turn(b);
+	}
+	b->spy.hold = false;
+	assert_int_equal(b->r->status, SCSI_GOOD);
+	return kinds;
+}
+
+static void turn_write_cache_off(struct bed *b)
+{
+	RUN(b, 24, SCSI_MODE_SENSE_6, 0x08, SCSI_MODE_CACHING, 0, 24, 0);
+	assert_good(b, 24);
+	b->buf[0] = 0;
+	b->buf[6] = 0;
+	RUN(b, 24, SCSI_MODE_SELECT_6, 0x10, 0, 0, 24, 0);
+	assert_good(b, 24);
+	memset(b->buf, 0, 24);
+}
+
+static void what_lies_in_a_cache_is_put_on_the_medium_first(void **state)
+{
+	enum { READ = DISK_READ + 1, FLUSH = DISK_FLUSH + 1, BOTH = FLUSH * 10 + READ };
+	static const struct {
+		u8 cdb[16], len;
+		u32 asked, uncached;
+	} rows[] = {
+		{ { SCSI_READ_6, 0, [4] = 1 }, 6, READ, READ },
+		{ { SCSI_READ_10, 0, [8] = 1 }, 10, READ, READ },
+		{ { SCSI_READ_10, 0x10, [8] = 1 }, 10, READ, READ },
+		{ { SCSI_READ_10, 0x08, [8] = 1 }, 10, BOTH, READ },
+		{ { SCSI_READ_12, 0x18, [9] = 1 }, 12, BOTH, READ },
+		{ { SCSI_READ_16, 0x08, [13] = 1 }, 16, BOTH, READ },
+		{ { SCSI_READ_10, 0x08 }, 10, 0, 0 },
+		{ { SCSI_VERIFY_10, 0, [8] = 1 }, 10, FLUSH, 0 },
+		{ { SCSI_VERIFY_10, 0x02, [8] = 1 }, 10, BOTH, READ },
+		{ { SCSI_VERIFY_12, 0x06, [9] = 1 }, 12, BOTH, READ },
+		{ { SCSI_VERIFY_16, 0, [13] = 1 }, 16, FLUSH, 0 },
+		{ { SCSI_VERIFY_10, 0 }, 10, 0, 0 },
+	};
+	struct bed *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(asked(b, rows[i].cdb, rows[i].len), rows[i].asked);
+		b->spy.disk.read_only = true;
+		assert_int_equal(asked(b, rows[i].cdb, rows[i].len), rows[i].uncached);
+		b->spy.disk.read_only = false;
+	}
+	turn_write_cache_off(b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(asked(b, rows[i].cdb, rows[i].len), rows[i].uncached);
+}
+
+static void nothing_is_read_where_that_fails(void **state)
+{
+	struct bed *b = *state;
+
+	b->spy.err = -EIO;
+	RUN(b, BLOCK, SCSI_READ_10, 0x08, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
+	RUN(b, BLOCK, SCSI_VERIFY_10, 0x02, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
+	RUN(b, 0, SCSI_VERIFY_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(b, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
+	assert_int_equal(b->spy.kinds[DISK_READ], 0);
+}
+
 /* ---- Provisioning ---- */
 
 static void supported(struct bed *b, u8 how, u8 opcode, u16 action, u8 expected)
@@ -313,6 +393,8 @@ int main(void)
 		TEST(what_was_written_is_read_back),
 		TEST(what_was_not_written_is_found),
 		TEST(each_step_may_fail),
+		TEST(what_lies_in_a_cache_is_put_on_the_medium_first),
+		TEST(nothing_is_read_where_that_fails),
 		TEST(provisioning_is_told_alike_everywhere),
 		TEST(limits_are_kept_to_the_block),
 		TEST(units_by_select_report),

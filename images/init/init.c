@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <mntent.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -89,13 +90,19 @@ static char **command_read(void)
 	return argv;
 }
 
-/* "(none)" without it; not where hostname= was on the kernel's command line. */
+/*
+ * hostname= of the kernel's command line, or the name that the kernel was built with, where it has
+ * any. Before 5.19 Linux does not know hostname= and puts it into our environment.
+ */
 static void host_name(void)
 {
-	struct utsname name;
+	const char *name = getenv("hostname");
+	struct utsname kernel;
 
-	if (!uname(&name) && !strcmp(name.nodename, "(none)"))
-		sethostname("candela", strlen("candela"));
+	if (!name && !uname(&kernel) && !strcmp(kernel.nodename, "(none)"))
+		name = "candela";
+	if (name)
+		sethostname(name, strnlen(name, HOST_NAME_MAX));
 }
 
 static void loopback_up(void)

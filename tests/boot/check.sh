@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154,SC2317 # see guest.sh; the functions are called by check
 # Runs inside a stock Debian guest, as `-- sh -c "$(cat guest.sh check.sh)" check CPUS DNS FLAGS
-# CLOCKSOURCE CLOCKEVENT ROW`: does it see a Hyper-V with the features predicted, a VMBus disk and a
-# VMBus NIC, and do they work?
+# CLOCKSOURCE CLOCKEVENT ROW`, with hostname=named: does it see a Hyper-V with the features
+# predicted, a VMBus disk and a VMBus NIC, and do they work?
 
 driver_bound() {
 	set -- "/sys/bus/vmbus/drivers/$1/"*-*
@@ -52,6 +52,7 @@ dns() {
 
 check "a Hyper-V is detected" sh -c 'dmesg | grep -q "Hypervisor detected: Microsoft Hyper-V"'
 check "the features are those predicted" features "$3"
+check "its name is that of hostname=" host_name named
 check "the clocksource is $4" clocksource "$4"
 check "the clockevents are $5" clockevent "$5"
 check "the VMBus is negotiated" sh -c 'dmesg | grep -q "Vmbus version:[4-6]"'

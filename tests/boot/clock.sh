@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=sh disable=SC2154 # see guest.sh
 # Runs inside a stock guest's initramfs, as `-- sh -c "$(cat guest.sh clock.sh)" clock FLAGS
-# CLOCKSOURCE CLOCKEVENT ROW`: are these its features, clocks and clock interrupts? Says "begin" and
-# "end" with its uptime, two seconds apart, for the host to compare.
+# CLOCKSOURCE CLOCKEVENT ROW`: are these its features, clocks and clock interrupts, and is it called
+# candela? Says "begin" and "end" with its uptime, two seconds apart, for the host to compare.
 
 check "the features are those predicted" features "$1"
+check "its name is candela, for hostname= gives none" host_name candela
 check "the clocksource is $2" clocksource "$2"
 check "the clockevents are $3" clockevent "$3"
 before=$(interrupts "$4")

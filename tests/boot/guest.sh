@@ -41,6 +41,12 @@ features() {
 	dmesg | sed 's/, ext 0x0,/,/' | grep -q -E "Hyper-V: ($1|$older)\$"
 }
 
+# host_name NAME: the guest is called that
+host_name() {
+	uname -n
+	[ "$(uname -n)" = "$1" ]
+}
+
 clocksource() {
 	cat /sys/devices/system/clocksource/clocksource0/current_clocksource
 	[ "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)" = "$1" ]

@@ -223,9 +223,9 @@ void disk_raw_set(struct disk *disk, struct disk_raw_how how);
 /*
  * Opens the file once more for each of so many loops, as far as that goes: what the kernel could
  * not write back it tells each open file once, so that no loop's flush takes the news from
- * another's. fd: one that was opened already, and is the disk's from now on; -1: none. Where it
- * cannot be opened, of which the user is told, the rest of the loops flush by the file that
- * requests use.
+ * another's; not where no flush is carried out. fd: one that was opened already, and is the disk's
+ * from now on; -1: none. Where it cannot be opened, of which the user is told, the rest of the
+ * loops flush by the file that requests use.
  */
 void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd);
 

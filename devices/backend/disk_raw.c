@@ -489,12 +489,15 @@ void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
 	r->flusher[0].fd = fd;
+	if (r->how.unsafe)
+		return;
 	for (unsigned i = fd >= 0; i < MIN(MAX(loops, 1u), FLUSHERS); i++) {
 		r->flusher[i].fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 		if (r->flusher[i].fd >= 0)
 			continue;
-		log_warn("disk image %s cannot be opened once more (%s): flushes share one "
-			 "descriptor, and what the host could not write is told one of them",
+		log_warn("disk image %s cannot be opened once more (%s): flushes and FUA "
+			 "writes share one descriptor, and what the host could not write is told "
+			 "one of them",
 			 disk->name, strerror(errno));
 		return;
 	}

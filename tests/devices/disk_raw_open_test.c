@@ -172,8 +172,9 @@ static struct rlimit limit_descriptors(unsigned left)
 	return old;
 }
 
-/* A disk for four loops, opened with so few descriptors left; `said`: candela's words meanwhile. */
-static struct disk *open_with(struct raw_bed *bed, unsigned left, char said[static 512])
+/* Opens a disk with so few descriptors left; `said`: candela's words meanwhile. */
+static struct disk *open_with(struct raw_bed *bed, struct disk_config config, unsigned left,
+			      char said[static 512])
 {
 	int err = dup(STDERR_FILENO), words = memfd_create("words", 0);
 	struct rlimit old = limit_descriptors(left);
@@ -181,7 +182,7 @@ static struct disk *open_with(struct raw_bed *bed, unsigned left, char said[stat
 	ssize_t len;
 
 	dup2(words, STDERR_FILENO);
-	disk = raw_open(bed, (struct disk_config){ .loops = 4 });
+	disk = raw_open(bed, config);
 	dup2(err, STDERR_FILENO);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	len = pread(words, said, 511, 0);
@@ -201,7 +202,8 @@ static void flushes_that_share_a_file_are_told_of(void **state)
 	char said[512];
 
 	for (unsigned left = 5; left; left--) {
-		struct disk *disk = open_with(bed, left, said);
+		const struct disk_config config = { .loops = 4 };
+		struct disk *disk = open_with(bed, config, left, said);
 		const char *first =
 			strstr(said, "cannot be opened once more (Too many open files)");
 
@@ -216,6 +218,25 @@ static void flushes_that_share_a_file_are_told_of(void **state)
 	}
 }
 
+/* One loop's flushes share it with FUA writes; where there are no flushes, nothing does. */
+static void so_are_those_of_one_loop_but_not_none(void **state)
+{
+	static const struct disk_config safe = { .loops = 1 };
+	static const struct disk_config unsafe = { .loops = 4, .cache = DISK_UNSAFE };
+	struct raw_bed *bed = *state;
+	struct disk *disk;
+	char said[512];
+
+	disk = open_with(bed, safe, 1, said);
+	assert_non_null(disk);
+	assert_non_null(strstr(said, "flushes and FUA writes share one descriptor"));
+	raw_close(disk);
+	disk = open_with(bed, unsafe, 1, said);
+	assert_non_null(disk);
+	assert_string_equal(said, "");
+	raw_close(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +247,7 @@ int main(void)
 		RAW_TEST(a_format_is_believed_by_name_and_contents),
 		RAW_TEST(the_id_belongs_to_the_image),
 		RAW_TEST(flushes_that_share_a_file_are_told_of),
+		RAW_TEST(so_are_those_of_one_loop_but_not_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,7 +262,10 @@ static int client_connect(void)
 	return client;
 }
 
-/* What this process starts (a disk's server) must not have them open. */
+/*
+ * They close on exec, as all of candela's do. The process that accepts clients executes nothing, and
+ * its sandbox forbids it: what it might execute one day would not keep the connection open.
+ */
 static void a_client_s_descriptors_are_our_own(void **state)
 {
 	struct fixture f = { .room = sizeof(f.got) };

@@ -198,11 +198,12 @@ const struct scsi_row *scsi_rows(unsigned *count)
 	return rows;
 }
 
-const struct scsi_row *scsi_row_find(u8 opcode, u8 action, bool *known)
+const struct scsi_row *scsi_row_find(const struct scsi_command *c, u8 opcode, u8 action,
+				     bool *known)
 {
 	*known = false;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].opcode != opcode)
+		if (rows[i].opcode != opcode || (c->unit && !scsi_row_fits(c, &rows[i])))
 			continue;
 		if (rows[i].action == NONE || rows[i].action == (action & 0x1f))
 			return &rows[i];
@@ -273,9 +274,8 @@ static void decode_present(struct scsi_command *c, const struct scsi_row *row, b
 {
 	if (!gate_pass(c, row ? row->flags : 0, row ? row->access : SCSI_OTHERS))
 		return;
-	if (!row || !scsi_row_fits(c, row))
-		scsi_illegal(c, known && !row ? SCSI_ASC_INVALID_FIELD_IN_CDB
-					      : SCSI_ASC_INVALID_OPCODE);
+	if (!row)
+		scsi_illegal(c, known ? SCSI_ASC_INVALID_FIELD_IN_CDB : SCSI_ASC_INVALID_OPCODE);
 	else if (medium_pass(c, row->flags))
 		row->decode(c);
 }
@@ -292,7 +292,7 @@ void scsi_decode(struct scsi_command *c, const struct scsi_request *r)
 	c->cdb = r->cdb;
 	c->lun = r->lun;
 	c->nexus = r->nexus;
-	row = scsi_row_find(c->cdb[0], c->cdb[1], &known);
+	row = scsi_row_find(c, c->cdb[0], c->cdb[1], &known);
 	if (c->unit)
 		decode_present(c, row, known);
 	else if (row && row->flags & SCSI_ANY_UNIT)

@@ -186,10 +186,14 @@ struct scsi_row {
 
 /* The table. */
 const struct scsi_row *scsi_rows(unsigned *count);
-/* The row of a command; NULL: none. *known: another service action of the opcode has one. */
-const struct scsi_row *scsi_row_find(u8 opcode, u8 action, bool *known);
 /* Whether c's unit has such a command. */
 bool scsi_row_fits(const struct scsi_command *c, const struct scsi_row *row);
+/*
+ * The row of a command that c's unit has (where there is none, any); NULL: none. *known: another
+ * service action of the opcode has one.
+ */
+const struct scsi_row *scsi_row_find(const struct scsi_command *c, u8 opcode, u8 action,
+				     bool *known);
 /* Bytes of a CDB by its operation code. */
 u32 scsi_cdb_size(u8 opcode);
 

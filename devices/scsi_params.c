@@ -133,13 +133,13 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 }
 
 /*
- * The row that is asked for, whichever it is; NULL: none. Who asks for one without service actions
+ * The row that is asked for, whichever it is; NULL: this unit has none. Who asks for one without service actions
  * (1) may leave anything in the field of theirs.
  */
 static const struct scsi_row *opcode_row(const struct scsi_command *c, bool *known)
 {
 	u16 action = (c->cdb[2] & 0x07) == 1 ? 0 : scsi_get16(c->cdb + 4);
-	const struct scsi_row *row = scsi_row_find(c->cdb[3], (u8)action, known);
+	const struct scsi_row *row = scsi_row_find(c, c->cdb[3], (u8)action, known);
 
 	return row && row->action != SCSI_NO_ACTION && action > 0x1f ? NULL : row;
 }
@@ -152,7 +152,7 @@ static void opcodes_one(struct scsi_command *c, const struct scsi_row *row, u32 
 {
 	bool timeouts = c->cdb[2] & 0x80, actions = row && row->action != SCSI_NO_ACTION;
 	bool stray = (c->cdb[2] & 0x07) == 3 && !actions && scsi_get16(c->cdb + 4);
-	bool here = row && scsi_row_fits(c, row) && !stray;
+	bool here = row && !stray;
 	u32 size = here ? scsi_cdb_size(row->opcode) : 0, len = 4 + size;
 
 	c->data[0] = 0;

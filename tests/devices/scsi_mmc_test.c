@@ -57,6 +57,34 @@ static void a_drive_says_so(void **state)
 	assert_bad_cdb(b);
 }
 
+static u8 supported(struct bed *b, u8 how, u8 opcode, u8 action)
+{
+	RUN(b, 64, SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPCODES, how, opcode, 0, action, 0,
+	    0, 0, 64, 0, 0);
+	assert_int_equal(b->r->status, SCSI_GOOD);
+	return b->buf[1];
+}
+
+/* What only disks have is not supported, however it is asked for or asked. */
+static void a_drive_has_no_commands_of_disks(void **state)
+{
+	static const u8 opcodes[] = { SCSI_PERSISTENT_RESERVE_IN, SCSI_UNMAP, SCSI_READ_6,
+				      SCSI_WRITE_10 };
+	struct bed *b = *state;
+
+	drive(b, &b->spy.disk);
+	for (unsigned i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		for (u8 how = 1; how <= 3; how++)
+			assert_int_equal(supported(b, how, opcodes[i], 0), 1);
+		RUN(b, 0, opcodes[i], 0x1f, 0, 0, 0, 0, 0, 0, 0, 0);
+		assert_sense(b, SCSI_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE);
+	}
+	assert_int_equal(supported(b, 1, SCSI_READ_10, 0), 3);
+	RUN(b, 64, SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPCODES, 2, SCSI_READ_10, 0, 0, 0,
+	    0, 0, 64, 0, 0);
+	assert_bad_cdb(b);
+}
+
 static void blocks_are_of_2048(void **state)
 {
 	struct bed *b = *state;
@@ -292,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_drive_says_so),
+		TEST(a_drive_has_no_commands_of_disks),
 		TEST(blocks_are_of_2048),
 		TEST(tables_of_contents),
 		TEST(what_is_in_the_drive),

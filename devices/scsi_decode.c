@@ -106,7 +106,7 @@ static const struct scsi_row rows[] = {
 	{ SCSI_MODE_SENSE_6, NONE, BOTH, SCSI_WRITES, scsi_mode_sense,
 	  { 0x1a, 0x08, F2, 0xff } },
 	{ SCSI_START_STOP_UNIT, NONE, BOTH, SCSI_OTHERS, scsi_start_stop,
-	  { 0x1b, 0x01, 0, 0, 0x03 } },
+	  { 0x1b, 0x01, 0, 0, 0xf7 } },
 	{ SCSI_SEND_DIAGNOSTIC, NONE, BOTH, SCSI_WRITES, decode_diagnostic,
 	  { 0x1d, 0x04, 0, F2 } },
 	{ SCSI_PREVENT_ALLOW, NONE, BOTH, SCSI_OTHERS, scsi_prevent_allow,

@@ -254,18 +254,29 @@ static void tray_close(struct scsi_command *c)
 	scsi_unit_attend(c->unit, SCSI_UA_MEDIUM, SCSI_NEXUSES);
 }
 
-/* Stopping a disk means that everything is on the medium. */
+/*
+ * Stopping a disk, or putting it into whatever power condition, which changes nothing else, means
+ * that everything is on the medium, unless NO_FLUSH is set (SBC-3, START STOP UNIT).
+ */
+static void disk_start_stop(struct scsi_command *c, bool power)
+{
+	bool start = c->cdb[4] & 0x01, load = c->cdb[4] & 0x02, no_flush = c->cdb[4] & 0x04;
+
+	if (load && !power)
+		scsi_bad_cdb(c);
+	else if ((power || !start) && !no_flush)
+		c->run = scsi_run_flush;
+}
+
+/* A drive has no power conditions. */
 void scsi_start_stop(struct scsi_command *c)
 {
-	bool start = c->cdb[4] & 0x01, load = c->cdb[4] & 0x02;
+	bool start = c->cdb[4] & 0x01, load = c->cdb[4] & 0x02, power = c->cdb[4] & 0xf0;
 
-	if (c->cdb[4] & 0xf0) /* power conditions: there are none */
-		return;
 	if (c->medium->type == SCSI_DISK) {
-		if (load)
-			scsi_bad_cdb(c);
-		else if (!start)
-			c->run = scsi_run_flush;
+		disk_start_stop(c, power);
+	} else if (power) {
+		return;
 	} else if (load && start) {
 		tray_close(c);
 	} else if (load) {

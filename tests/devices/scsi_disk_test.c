@@ -182,7 +182,16 @@ static void flushes_reach_the_disk_and_their_failures_the_guest(void **state)
 	assert_int_equal(g->spy.count, 3);
 	assert_int_equal(g->spy.last.kind, DISK_FLUSH);
 	RUN(g, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 1, 0);
+	RUN(g, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 4, 0); /* NO_FLUSH */
+	RUN(g, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0x34, 0);
+	assert_good(g, 0);
 	assert_int_equal(g->spy.count, 3);
+	for (u8 power = 1; power < 16; power++) {
+		RUN(g, 0, SCSI_START_STOP_UNIT, 0, 0, 0, (u8)(power << 4), 0);
+		assert_good(g, 0);
+		assert_int_equal(g->spy.count, 3 + power);
+		assert_int_equal(g->spy.last.kind, DISK_FLUSH);
+	}
 	g->spy.err = -EIO;
 	RUN(g, 0, SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 	assert_sense(g, SCSI_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);

@@ -102,18 +102,37 @@ void storvsp_request_answer(struct storvsp_request *q, enum nt_status status)
 	channel_settle(sc);
 }
 
-/* False: some still wait. */
+static struct storvsp_request *unsent_take(struct storvsp_channel *sc)
+{
+	struct storvsp_request *q = sc->unsent;
+
+	sc->unsent = q->next;
+	if (!sc->unsent)
+		sc->unsent_tail = &sc->unsent;
+	sc->unsent_count--;
+	return q;
+}
+
+/* Where it was before it was taken: the first. */
+static void unsent_put_back(struct storvsp_channel *sc, struct storvsp_request *q)
+{
+	q->next = sc->unsent;
+	if (!sc->unsent)
+		sc->unsent_tail = &q->next;
+	sc->unsent = q;
+	sc->unsent_count++;
+}
+
+/* One that is sent is free then, and no longer among them when that settles. False: some wait. */
 static bool unsent_flush(struct storvsp_channel *sc)
 {
 	while (sc->unsent) {
-		struct storvsp_request *q = sc->unsent, *next = q->next;
+		struct storvsp_request *q = unsent_take(sc);
 
-		if (!request_send(q))
+		if (!request_send(q)) {
+			unsent_put_back(sc, q);
 			return false;
-		sc->unsent = next;
-		sc->unsent_count--;
-		if (!next)
-			sc->unsent_tail = &sc->unsent;
+		}
 	}
 	return true;
 }

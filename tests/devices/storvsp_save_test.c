@@ -241,6 +241,32 @@ static void answers_from_the_disk_may_find_no_room(void **state)
 	}
 }
 
+/* Answers that get out while the channel is to stand still are not taken for what it waits for. */
+static void what_is_on_the_disk_is_waited_for(void **state)
+{
+	struct rig *r = *state;
+
+	open_rings(r, 2);
+	shake_hands(r);
+	r->slow.hold = true;
+	write_block(r, 1);
+	for (u64 id = 100; id < 200; id++)
+		unit_ready(r, id);
+	fg_pump(&r->g);
+	assert_int_equal(r->slow.count, 1);
+	assert_true(r->s->channel->unsent_count > 0);
+	assert_false(fg_freeze(&r->g));
+	while (fg_recv(&r->ch, r->buf, sizeof(r->buf), &r->pkt) == 1)
+		continue;
+	storvsp_scsi_ops.ready(r->s->channel->ch);
+	fg_pump(&r->g);
+	assert_false(r->g.frozen);
+	held_disk_release(&r->slow);
+	fg_pump(&r->g);
+	assert_true(r->g.frozen);
+	assert_int_equal(r->s->channel->in_flight, r->s->channel->unsent_count);
+}
+
 static void thawed_it_goes_on(void **state)
 {
 	struct rig *r = *state;
@@ -299,6 +325,7 @@ int main(void)
 		TEST(requests_on_the_disk_are_drained),
 		TEST(answers_without_room_are_carried),
 		TEST(answers_from_the_disk_may_find_no_room),
+		TEST(what_is_on_the_disk_is_waited_for),
 		TEST(thawed_it_goes_on),
 		TEST(forged_it_is_refused_or_harmless),
 	};

@@ -307,6 +307,27 @@ static void what_was_just_written_can_be_thrown_away(void **state)
 	}
 }
 
+/* Whichever file a request goes by. */
+static void a_device_past_the_page_cache_is_open_so_only(void **state)
+{
+	struct rig *r = *state;
+	unsigned direct = 0;
+	struct stat device, st;
+	struct disk *disk;
+
+	device_needed(r);
+	assert_int_equal(stat(r->other, &device), 0);
+	assert_int_equal(device_open(r, &disk, (struct disk_config){ .cache = DISK_DIRECT }), 0);
+	for (int fd = 0; fd < 256; fd++) {
+		if (fstat(fd, &st) || !S_ISBLK(st.st_mode) || st.st_rdev != device.st_rdev)
+			continue;
+		assert_true(fcntl(fd, F_GETFL) & O_DIRECT);
+		direct++;
+	}
+	assert_int_equal(direct, 2); /* the claim, and the one with the locks */
+	disk->ops->close(disk);
+}
+
 /* ---- Limits ---- */
 
 static u64 waited(struct rig *r, enum disk_op_kind kind)
@@ -478,6 +499,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_device_is_not_shared_with_the_host, device_setup,
 						device_teardown),
 		cmocka_unit_test_setup_teardown(what_was_just_written_can_be_thrown_away,
+						device_setup, device_teardown),
+		cmocka_unit_test_setup_teardown(a_device_past_the_page_cache_is_open_so_only,
 						device_setup, device_teardown),
 		TEST(zeroes_count_as_bytes),
 		TEST(a_flush_that_failed_is_never_made_good),

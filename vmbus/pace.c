@@ -136,7 +136,7 @@ static void burst_complete(struct channel_pace *p, u64 in)
 {
 	u64 arrived = in - p->in;
 
-	if (p->seen != p->in)
+	if (p->seen != p->in && p->seen != in)
 		gap_lower(p, (loop_now_ns() - p->came_ns) / (in - p->seen));
 	if (p->expected >= BURST_MIN)
 		trust_raise(p);

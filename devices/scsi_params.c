@@ -133,8 +133,8 @@ static void opcodes_all(struct scsi_command *c, u32 alloc)
 }
 
 /*
- * The row that is asked for, whichever it is; NULL: this unit has none. Who asks for one without service actions
- * (1) may leave anything in the field of theirs.
+ * The row that is asked for, whichever it is; NULL: this unit has none. Who asks for one without
+ * service actions (1) may leave anything in the field of theirs.
  */
 static const struct scsi_row *opcode_row(const struct scsi_command *c, bool *known)
 {

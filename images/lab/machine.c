@@ -101,7 +101,7 @@ static void machine_args(const struct machine *machine, struct args *args, int c
 	args_add(args, "-m", "%s", machine->memory);
 	args_add(args, "-kernel", "%s/vmlinux", machine->boot);
 	args_add(args, "-initrd", "%s/initrd.img", machine->boot);
-	/* A CPU that waits for another for a minute waits for ever: that is the machine's end, too. */
+	/* A CPU that waits for another for a minute waits for ever: the machine's end, too. */
 	args_add(args, "-append",
 		 "console=ttyS0 quiet loglevel=4 panic=-1 softlockup_panic=1 watchdog_thresh=30"
 		 " mitigations=off nokaslr tsc=reliable cryptomgr.notests%s",

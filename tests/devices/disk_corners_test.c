@@ -272,7 +272,7 @@ static void a_device_is_not_shared_with_the_host(void **state)
 	close(holder);
 }
 
-/* Written, not flushed, and thrown away or zeroed then: what lies in the page cache is in no way. */
+/* Written, not flushed, and thrown away or zeroed then: the page cache is not in the way. */
 static void what_was_just_written_can_be_thrown_away(void **state)
 {
 	static const struct {

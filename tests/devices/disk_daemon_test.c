@@ -54,7 +54,7 @@ static int teardown(void **state)
 	int err;
 
 	disk_user_fini(&r->user);
-	/* Also the device of a test that failed: the kernel lets go of it when its last user has. */
+	/* Also a failed test's device: the kernel lets go of it when its last user has. */
 	snprintf(r->command, sizeof(r->command),
 		 "cd %s && { [ ! -L device ] || losetup -d $(readlink device); }; e=$?; "
 		 "rm -r %s && exit $e",

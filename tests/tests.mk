@@ -154,7 +154,7 @@ PLAIN_TESTS := seccomp/seccomp_test
 
 # ---- Helpers of the stock-guest tests and benchmarks
 
-$(BUILD)/tests/boot/dns: tests/boot/dns.c
+$(BUILD)/tests/boot/dns $(BUILD)/tests/boot/fpu_load: $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -o $@ $<
@@ -178,7 +178,7 @@ $(BUILD)/tests/boot/cut_%: tests/boot/cut_%.c tests/boot/cut.c tests/boot/cut.h
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 $(if $(filter load,$*),-static -s) -I. -o $@ $(filter %.c,$^)
-BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns kexec candela_devices uio_guest cut_load cut_log cut_check)
+BOOT_PROGRAMS := $(addprefix $(BUILD)/tests/boot/,dns fpu_load kexec candela_devices uio_guest cut_load cut_log cut_check)
 boot-programs: $(BOOT_PROGRAMS)
 .PHONY: boot-programs
 include tests/bench/bench.mk

@@ -111,7 +111,8 @@ scsi_guest() {
 }
 
 # fio_guest KERNEL CPUS BACKEND MIB ROUNDS: what verify.sh says of a raw image past the host's page
-# cache (on an ext4 of its own, for tmpfs knows no O_DIRECT) and of a qcow2 one
+# cache (on an ext4 of its own, for tmpfs knows no O_DIRECT), of a qcow2 one and of a block device
+# that is written back (whose discards the kernel takes from who has claimed it alone)
 fio_guest() {
 	kernel "$1" || return
 	size=$(($4 * 4))
@@ -123,15 +124,18 @@ fio_guest() {
 		truncate -s "$((size + 64))M" "$scratch/direct.img" &&
 		mke2fs -q -F -t ext4 "$scratch/direct.img" &&
 		mount -o loop "$scratch/direct.img" "$scratch/direct" || return
+	truncate -s "$((size + 8))M" "$scratch/block.img" && loop=$(losetup -f --show "$scratch/block.img") || return
 	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
 		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((60 + $5 * 120)) \
 			--disk "$disk,ephemeral,queues=$2" --disk "$scratch/direct/raw,cache=none" \
-			--disk "$scratch/fio.qcow2,logical_block=4096" --append 'root=LABEL=root rw' -- \
+			--disk "$scratch/fio.qcow2,logical_block=4096" --disk "$loop,cache=writeback" --append 'root=LABEL=root rw' -- \
 			sh -c "$(cd "$tests" && cat guest.sh values.sh verify.sh)" verify "$4" "$2" "$5" \
-			$((size * 2048)) $(((size + 4) * 2048))
+			$((size * 2048)) $(((size + 4) * 2048)) $(((size + 8) * 2048))
 	# what is left of the file, where half was discarded
 	used=$(($(stat -c %b "$scratch/direct/raw") / 2048))
 	umount -l "$scratch/direct" # the kernel lets go of a ring's files a little later
+	losetup -d "$loop"
+	loop=
 	cat "$scratch/out"
 	grep '^  round' "$scratch/out" >"$figures"
 	wanted 0 command && busy_queues "$2" || return

@@ -17,6 +17,14 @@ soak() {
 				plug_guest "$name" $backend "${ROUNDS:-10}" 80 20 4 100
 		done
 	done
+	for name in 6.1-cloud 6.12-cloud; do
+		for backend in kernel user; do
+			run "synthetic timers, $name, $backend back end" \
+				synthetic_time "$name" $backend invariant-tsc=off,stimer,stimer-direct
+			run "synthetic timers by messages, $name, $backend back end" \
+				synthetic_time "$name" $backend invariant-tsc=off,stimer,stimer-direct=off
+		done
+	done
 	for backend in kernel user; do
 		run_as_root "fio for long, 2 CPUs, $backend back end" fio_guest 6.12-cloud 2 $backend 64 "${ROUNDS:-10}"
 		run_as_root "fio for long, 4 CPUs, $backend back end" fio_guest 6.12-cloud 4 $backend 32 "${ROUNDS:-10}"

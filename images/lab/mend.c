@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * mend.c: preloaded into the lab's QEMU: mends two defects of its SVM, seen in 10.0 and 11.1, without
- * which guests hang, crash or take the machine down with them now and then.
+ * mend.c: preloaded into the lab's QEMU: mends two defects of its SVM, seen in 10.0 and 11.1,
+ * without which guests hang, crash or take the machine down with them now and then.
  *
- * VMRUN that injects an interrupt leaves the vector behind as a pending exception (svm_helper.c). If
- * the CPU is next called out of its loop for anything but an interrupt while it is still in the
- * guest, the vector is delivered once more, also where interrupts are off: before the kernel's entry
- * code has the kernel's GS, say. cpu_loop_exit_noexc() clears it; to leave by it is what QEMU does
- * behind VMRUN anyway.
+ * VMRUN that injects an interrupt leaves the vector behind as a pending exception (svm_helper.c).
+ * If the CPU is next called out of its loop for anything but an interrupt while it is still in the
+ * guest, the vector is delivered once more, also where interrupts are off: before the kernel's
+ * entry code has the kernel's GS, say. cpu_loop_exit_noexc() clears it; to leave by it is what
+ * QEMU does behind VMRUN anyway.
  *
- * A CPU that loads FPU state, as each switch of tasks does, takes back IGNNE# (cpu_clear_ignne() in
- * fpu_helper.c): it clears a bit of a word of the first CPU's, not atomically, while that CPU may be
- * in the middle of a VMRUN or a #VMEXIT, which keep what they have to say of nested paging, of GIF
- * and of virtual interrupts in the same word. One of these is lost then, and the first CPU takes the
- * lab's kernel for the guest, or interrupts where none may come. Only port F0 sets that bit, which no
- * kernel of the last decades writes: so nothing need clear it.
+ * A CPU that loads FPU state, as each switch of tasks does, takes back IGNNE# (cpu_clear_ignne()
+ * in fpu_helper.c): it clears a bit of a word of the first CPU's, not atomically, while that CPU
+ * may be in the middle of a VMRUN or a #VMEXIT, which keep what they have to say of nested paging,
+ * of GIF and of virtual interrupts in the same word. One of these is lost then, and the first CPU
+ * takes the lab's kernel for the guest, or interrupts where none may come. Only port F0 sets that
+ * bit, which no kernel of the last decades writes: so nothing need clear it.
  *
  * A QEMU that does not export these names runs as it is. On the CPUs' threads.
  */

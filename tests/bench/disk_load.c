@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * disk_load ROUNDS MILLISECONDS [LOAD...]: the /init of the benchmark `disk`: loads the modules of
- * /modules, takes the first disk that comes, virtio's or SCSI's, and puts each load, or each of those
- * named, on it for that long, ROUNDS times in turn, by O_DIRECT and Linux's own asynchronous I/O
- * (io_submit). A depth of one is one thread's, on the first CPU or on the last; the others have a
- * thread a CPU, bound to it, each of that depth. The host reads its counters when the console says
- * "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that follows either line.
+ * /modules, takes the first disk that comes, virtio's or SCSI's, and puts each load, or each of
+ * those named, on it for that long, ROUNDS times in turn, by O_DIRECT and Linux's own asynchronous
+ * I/O (io_submit). A depth of one is one thread's, on the first CPU or on the last; the others
+ * have a thread a CPU, bound to it, each of that depth. The host reads its counters when the
+ * console says "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that follows either
+ * line.
  */
 #define _GNU_SOURCE
 #include <ctype.h>

@@ -128,7 +128,8 @@ fio_guest() {
 	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
 		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((60 + $5 * 120)) \
 			--disk "$disk,ephemeral,queues=$2" --disk "$scratch/direct/raw,cache=none" \
-			--disk "$scratch/fio.qcow2,logical_block=4096" --disk "$loop,cache=writeback" --append 'root=LABEL=root rw' -- \
+			--disk "$scratch/fio.qcow2,logical_block=4096" --disk "$loop,cache=writeback" \
+			--append 'root=LABEL=root rw' -- \
 			sh -c "$(cd "$tests" && cat guest.sh values.sh verify.sh)" verify "$4" "$2" "$5" \
 			$((size * 2048)) $(((size + 4) * 2048)) $(((size + 8) * 2048))
 	# what is left of the file, where half was discarded

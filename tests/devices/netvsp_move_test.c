@@ -338,7 +338,7 @@ static void every_frame_comes_back_once(void **state)
 		assert_int_equal(fg_modify(&b->ch, n % 4), 0);
 		stress_take(t);
 	}
-	assert_true(fg_pump_until(&b->g, stress_idle, t, 10000));
+	assert_true(fg_pump_until(&b->g, stress_idle, t));
 	fg_stop_io(&b->g);
 	shutdown(fd[1], SHUT_RDWR);
 	pthread_join(peer, NULL);

@@ -200,6 +200,14 @@ static bool all_answered(void *ctx)
 	return all;
 }
 
+static bool all_frozen(void *ctx)
+{
+	const struct chance *c = ctx;
+
+	all_answered(ctx);
+	return c->b->g.frozen;
+}
+
 static bool all_let_go(void *ctx)
 {
 	const struct chance *c = ctx;
@@ -238,11 +246,10 @@ static void settle(struct chance *c)
 	for (unsigned d = 0; d < BED_DISKS; d++)
 		held_disk_release(&c->b->disk[d]);
 	if (c->freezing) {
-		fg_pump_until(&c->b->g, all_answered, c, 20);
-		assert_true(c->b->g.frozen);
+		assert_true(fg_pump_until(&c->b->g, all_frozen, c));
 		fg_thaw(&c->b->g);
 	}
-	assert_true(fg_pump_until(&c->b->g, all_answered, c, 5000));
+	assert_true(fg_pump_until(&c->b->g, all_answered, c));
 	assert_null(c->b->s->resets.first);
 	assert_int_equal(c->b->s->resets.awaited, 0);
 }
@@ -260,11 +267,11 @@ static void live(u64 seed)
 		for (unsigned d = 0; d < BED_DISKS; d++)
 			held_disk_release(&c->b->disk[d]);
 		if (c->freezing && seed % 4 == 0) {
-			fg_pump_until(&c->b->g, all_let_go, c, 20);
+			fg_pump(&c->b->g);
 			fg_thaw(&c->b->g);
 		}
 		vmbus_rescind(storvsp_device(c->b->s));
-		assert_true(fg_pump_until(&c->b->g, all_let_go, c, 5000));
+		assert_true(fg_pump_until(&c->b->g, all_let_go, c));
 	}
 	bed_free(c->b);
 	chaos_fini(&c->chaos);

@@ -371,7 +371,7 @@ static void all_is_answered_once(void **state)
 	}
 	t->stop = true;
 	pthread_join(plug, NULL);
-	assert_true(fg_pump_until(&b->g, stress_idle, t, 10000));
+	assert_true(fg_pump_until(&b->g, stress_idle, t));
 	assert_true(t->next > ROUNDS);
 	fg_stop_io(&b->g);
 	fg_pump(&b->g);

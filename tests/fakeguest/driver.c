@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/fakeguest/fakeguest.h"
+#include "tests/patience.h"
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
@@ -58,7 +59,7 @@ int fg_take(struct fakeguest *g, u32 type, void *msg, u32 size)
 
 int fg_await(struct fakeguest *g, u32 type, void *msg, u32 size)
 {
-	u64 end = loop_now_ns() + 5 * NSEC_PER_SEC;
+	u64 end = patience_end();
 	int len = fg_take(g, type, msg, size);
 
 	while (len < 0 && (g->io_threads || g->chaos) && loop_now_ns() < end) {

@@ -135,8 +135,8 @@ void fg_stop_io(struct fakeguest *g);
 /* Turns all loops until none has anything to do (at most 100,000 turns each). */
 void fg_pump(struct fakeguest *g);
 
-/* Turns all loops until done(ctx) or timeout_ms have passed; for work outside the loops. */
-bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx, int timeout_ms);
+/* Turns all loops until done(ctx); for work outside the loops. False where that never is (PATIENCE_S). */
+bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx);
 
 /*
  * vmbus_freeze(), then pumps; false: something is still under way, look at g->frozen later.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/fakeguest/fakeguest.h"
+#include "tests/patience.h"
 #include "vmbus/save.h"
 
 #define PUMP_TURNS 100000
@@ -228,9 +229,9 @@ void fg_pump(struct fakeguest *g)
 		;
 }
 
-bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx, int timeout_ms)
+bool fg_pump_until(struct fakeguest *g, bool (*done)(void *ctx), void *ctx)
 {
-	u64 end = loop_now_ns() + (unsigned)timeout_ms * NSEC_PER_MSEC;
+	u64 end = patience_end();
 
 	fg_pump(g);
 	while (!done(ctx)) {

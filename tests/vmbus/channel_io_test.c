@@ -196,7 +196,7 @@ static void guests_that_never_tell_are_looked_after(void **state)
 	assert_int_not_equal(f->p[0].to_send, 0);
 	/* No signal for room: the guest does not know of it. */
 	f->ch.in.header->feature_bits = 0;
-	assert_true(fg_pump_until(&f->g, all_sent, f, 5000));
+	assert_true(fg_pump_until(&f->g, all_sent, f));
 }
 
 static void a_waiting_guest_is_told_of_room(void **state)

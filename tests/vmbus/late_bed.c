@@ -8,6 +8,7 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
+#include "tests/patience.h"
 #include "tests/vmbus/late_bed.h"
 
 static void note_gone(struct vmbus_device *dev)
@@ -95,7 +96,7 @@ void late_open(struct late_bed *f)
 	assert_int_equal(fg_request_offers(&f->g), 0);
 	assert_int_equal(fg_open(&f->g, &f->ch, fg_offer_find(&f->g, &mirror_ops.type, 0), &small),
 			 0);
-	assert_true(fg_pump_until(&f->g, subs_there, f, 5000));
+	assert_true(fg_pump_until(&f->g, subs_there, f));
 	for (u16 i = 0; i < SUBS; i++)
 		assert_int_equal(fg_open(&f->g, &f->sub[i],
 					 fg_offer_find(&f->g, &mirror_ops.type, (u16)(i + 1)),
@@ -151,12 +152,10 @@ static bool all_came(const struct late_bed *f, u64 limit)
 	return f->own >= f->mirror.to_send;
 }
 
-/*
- * Has every channel carry packets until limit were there and back; the host may take 10 s for none.
- */
+/* Has every channel carry packets until limit were there and back. */
 void late_exchange(struct late_bed *f, u64 limit)
 {
-	u64 end = loop_now_ns() + 10 * NSEC_PER_SEC;
+	u64 end = patience_end();
 
 	while (!all_came(f, limit)) {
 		bool any = false;
@@ -172,7 +171,7 @@ void late_exchange(struct late_bed *f, u64 limit)
 		}
 		fg_pump(&f->g);
 		if (any)
-			end = loop_now_ns() + 10 * NSEC_PER_SEC;
+			end = patience_end();
 		assert_true(loop_now_ns() < end);
 	}
 }

@@ -218,7 +218,7 @@ static void monitored(void **state)
 	save_move(b, true);
 	/* Only the bit in the page says so. */
 	assert_int_equal(fg_send(&b->ch2, 6, "x", 1, true), 0);
-	assert_true(fg_pump_until(&b->g, packet_came, b, 2000));
+	assert_true(fg_pump_until(&b->g, packet_came, b));
 	assert_int_equal(b->pkt.transaction_id, 6);
 	assert_true(b->e[MONITORED].ch->monitor != NULL);
 }
@@ -243,7 +243,7 @@ static void a_monitored_channel_stands_still(void **state)
 	fg_thaw(&b->g);
 	save_expect(&b->ch2, 6);
 	assert_int_equal(fg_send(&b->ch2, 7, "x", 1, true), 0);
-	assert_true(fg_pump_until(&b->g, packet_came, b, 2000));
+	assert_true(fg_pump_until(&b->g, packet_came, b));
 }
 
 static void note_frozen(void *ctx)

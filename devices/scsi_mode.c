@@ -4,7 +4,8 @@
  * without which every write is put through (FUA), and D_SENSE, the format of sense data. No block
  * descriptor is sent. Nothing can be saved, yet saved values are told, and are the default ones:
  * Linux storvsc turns a MODE SENSE that fails into one that succeeds without data, on which tools
- * stumble.
+ * stumble. For the same reason no unit attention comes before one: Linux would take a disk for one
+ * without a write cache, and flush no more.
  */
 #include <string.h>
 
@@ -147,17 +148,23 @@ static bool page_allowed(const struct page *page, struct scsi_command *c, const 
 	return true;
 }
 
-/* The unit's flags as p would have them. */
-static u32 page_apply(const u8 *p, u32 flags)
+/* What a list has of the unit's flags: those that it names, and of these the ones that are set. */
+struct choice {
+	u32 named, set;
+};
+
+static void choose(struct choice *choice, u32 flag, bool set)
 {
-	switch (p[0] & 0x3f) {
-	case SCSI_MODE_CACHING:
-		return p[2] & WCE ? flags & ~(u32)SCSI_WRITE_THROUGH : flags | SCSI_WRITE_THROUGH;
-	case SCSI_MODE_CONTROL:
-		return p[2] & D_SENSE ? flags | SCSI_D_SENSE : flags & ~(u32)SCSI_D_SENSE;
-	default:
-		return flags;
-	}
+	choice->named |= flag;
+	choice->set = set ? choice->set | flag : choice->set & ~flag;
+}
+
+static void page_apply(const u8 *p, struct choice *choice)
+{
+	if ((p[0] & 0x3f) == SCSI_MODE_CACHING)
+		choose(choice, SCSI_WRITE_THROUGH, !(p[2] & WCE));
+	else if ((p[0] & 0x3f) == SCSI_MODE_CONTROL)
+		choose(choice, SCSI_D_SENSE, p[2] & D_SENSE);
 }
 
 static const struct page *page_find(const struct scsi_command *c, const u8 *p)
@@ -169,7 +176,7 @@ static const struct page *page_find(const struct scsi_command *c, const u8 *p)
 }
 
 /* Checks every page before the first one counts. False: c has failed. */
-static bool pages_parse(struct scsi_command *c, const u8 *p, u32 len, u32 *flags)
+static bool pages_parse(struct scsi_command *c, const u8 *p, u32 len, struct choice *choice)
 {
 	while (len) {
 		const struct page *page = page_find(c, p);
@@ -193,7 +200,7 @@ static bool pages_parse(struct scsi_command *c, const u8 *p, u32 len, u32 *flags
 			scsi_bad_list(c);
 			return false;
 		}
-		*flags = page_apply(p, *flags);
+		page_apply(p, choice);
 		p += size;
 		len -= size;
 	}
@@ -202,17 +209,17 @@ static bool pages_parse(struct scsi_command *c, const u8 *p, u32 len, u32 *flags
 
 /*
  * What was cached before is put through before the guest may rely on that: also where the cache was
- * off already, for then it may be that this failed the last time.
+ * off already, for then it may be that this failed the last time. What the list does not name stays
+ * as another queue's list may have it by now.
  */
-static void flags_apply(struct scsi_command *c, u32 flags)
+static void choice_apply(struct scsi_command *c, const struct choice *choice)
 {
-	u32 ours = SCSI_WRITE_THROUGH | SCSI_D_SENSE;
-	u32 before = atomic_load(&c->unit->flags);
+	u32 before = atomic_load(&c->unit->flags), flags;
 
-	while (!atomic_compare_exchange_weak(&c->unit->flags, &before,
-					     (before & ~ours) | (flags & ours)))
-		;
-	if ((before ^ flags) & ours)
+	do
+		flags = (before & ~choice->named) | choice->set;
+	while (!atomic_compare_exchange_weak(&c->unit->flags, &before, flags));
+	if (before != flags)
 		scsi_unit_attend(c->unit, SCSI_UA_MODE_PARAMETERS, c->nexus);
 	if (flags & SCSI_WRITE_THROUGH)
 		c->run = scsi_run_flush;
@@ -221,7 +228,8 @@ static void flags_apply(struct scsi_command *c, u32 flags)
 static void take_mode(struct scsi_request *r, struct scsi_command *c, const u8 *list, u32 len)
 {
 	bool ten = c->cdb[0] == SCSI_MODE_SELECT_10;
-	u32 head = ten ? 8 : 4, flags = atomic_load(&c->unit->flags);
+	struct choice choice = { 0 };
+	u32 head = ten ? 8 : 4;
 
 	(void)r;
 	if (len < head || len > SCSI_LIST_MAX) {
@@ -232,8 +240,8 @@ static void take_mode(struct scsi_request *r, struct scsi_command *c, const u8 *
 	head += ten ? scsi_get16(list + 6) : list[3];
 	if (head > len)
 		scsi_illegal(c, SCSI_ASC_PARAMETER_LIST_LENGTH);
-	else if (pages_parse(c, list + head, len - head, &flags))
-		flags_apply(c, flags);
+	else if (pages_parse(c, list + head, len - head, &choice))
+		choice_apply(c, &choice);
 }
 
 void scsi_mode_select(struct scsi_command *c)

@@ -123,6 +123,25 @@ static void other_initiators_are_told(void **state)
 	assert_good(b, 0);
 }
 
+/*
+ * A guest to which a MODE SENSE that failed looks like one without data would take a disk that was
+ * just resized, say, for one without a cache, and flush no more.
+ */
+static void no_attention_keeps_the_cache_from_being_told(void **state)
+{
+	struct bed *b = *state;
+
+	scsi_unit_attention(scsi_target_unit(&b->target, 0), SCSI_ASC_CAPACITY_CHANGED);
+	RUN(b, 255, SCSI_MODE_SENSE_6, 0, SCSI_MODE_CACHING, 0, 255, 0);
+	assert_good(b, 4 + 20);
+	assert_int_equal(b->buf[6], WCE);
+	RUN(b, 255, SCSI_MODE_SENSE_10, 0, SCSI_MODE_CACHING, 0, 0, 0, 0, 0, 255, 0);
+	assert_good(b, 8 + 20);
+	assert_int_equal(b->buf[10], WCE);
+	bed_expect_attention(b, 0, SCSI_ASC_CAPACITY_CHANGED);
+	bed_expect_attention(b, 0, 0);
+}
+
 static void sense_by_descriptors(void **state)
 {
 	struct bed *b = *state;
@@ -319,6 +338,7 @@ int main(void)
 		TEST(what_is_under_way_is_put_through_too),
 		TEST(a_cache_that_cannot_be_flushed_is_an_error),
 		TEST(other_initiators_are_told),
+		TEST(no_attention_keeps_the_cache_from_being_told),
 		TEST(sense_by_descriptors),
 		TEST(several_pages_in_one_list),
 		TEST(mode_select_refuses),

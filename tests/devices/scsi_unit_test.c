@@ -291,6 +291,117 @@ static void disks_come_and_go_under_loops(void **state)
 	b->target.released = NULL;
 }
 
+/* ---- MODE SELECT of two loops ---- */
+
+struct chooser {
+	struct loop loop;
+	struct uring uring;
+	struct scsi_request *r;
+	u8 buf[24];
+	bool done;
+};
+
+static void chooser_done(struct scsi_request *r)
+{
+	(*(struct chooser **)(r + 1))->done = true;
+}
+
+static void chooser_init(struct chooser *c)
+{
+	memset(c, 0, sizeof(*c));
+	assert_int_equal(loop_init(&c->loop), 0);
+	assert_int_equal(uring_init(&c->uring, &c->loop, 8), 0);
+	c->r = calloc(1, sizeof(*c->r) + sizeof(c));
+	*(struct chooser **)(c->r + 1) = c;
+}
+
+static void chooser_fini(struct chooser *c)
+{
+	uring_fini(&c->uring);
+	loop_fini(&c->loop);
+	free(c->r);
+}
+
+/* MODE SELECT or MODE SENSE of a page of len bytes, which c->buf has behind its header. */
+static void chooser_run(struct chooser *c, const struct scsi_target *target, u8 opcode, u8 page,
+			u8 len)
+{
+	struct scsi_request *r = c->r;
+
+	memset(r, 0, sizeof(*r));
+	r->target = target;
+	r->cdb[0] = opcode;
+	r->cdb[1] = 0x10; /* PF */
+	r->cdb[2] = opcode == SCSI_MODE_SENSE_6 ? page : 0;
+	r->cdb[4] = len;
+	r->buffer_len = len;
+	r->iov[0] = (struct iovec){ c->buf, len };
+	r->iov_count = 1;
+	r->uring = &c->uring;
+	r->done = chooser_done;
+	c->done = false;
+	scsi_execute(r);
+	while (!c->done)
+		loop_turn(&c->loop, 100);
+}
+
+/* Has the third byte of the page be `bits`. */
+static void choose(struct chooser *c, const struct scsi_target *target, u8 page, u8 len, u8 bits)
+{
+	chooser_run(c, target, SCSI_MODE_SENSE_6, page, len);
+	c->buf[0] = 0;
+	c->buf[6] = bits;
+	chooser_run(c, target, SCSI_MODE_SELECT_6, page, len);
+}
+
+struct formats {
+	struct chooser c;
+	const struct scsi_target *target;
+	_Atomic bool *stop;
+};
+
+static void *choose_formats(void *arg)
+{
+	struct formats *f = arg;
+
+	for (unsigned i = 0; !*f->stop; i++)
+		choose(&f->c, f->target, SCSI_MODE_CONTROL, 4 + 12, i % 2 ? 0x04 : 0);
+	return NULL;
+}
+
+/* One loop chooses the format of sense data all the time: the cache stays as the other has it. */
+static void a_cache_stays_off_whatever_else_is_chosen(void **state)
+{
+	struct bed *b = *state;
+	static struct formats formats;
+	static struct chooser c;
+	_Atomic bool stop = false;
+	unsigned on_again = 0;
+	pthread_t thread;
+
+	assert_int_equal(scsi_target_detach(&b->target, 0), 0);
+	assert_int_equal(scsi_target_attach(&b->target, 0, SCSI_DISK, b->spy.below), 0);
+	b->target.released = count_released;
+	chooser_init(&c);
+	chooser_init(&formats.c);
+	formats.target = &b->target;
+	formats.stop = &stop;
+	assert_int_equal(pthread_create(&thread, NULL, choose_formats, &formats), 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		choose(&c, &b->target, SCSI_MODE_CACHING, 4 + 20, 0);
+		chooser_run(&c, &b->target, SCSI_MODE_SENSE_6, SCSI_MODE_CACHING, 4 + 20);
+		on_again += c.buf[6] & 0x04;
+		choose(&c, &b->target, SCSI_MODE_CACHING, 4 + 20, 0x04);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(on_again, 0);
+	chooser_fini(&formats.c);
+	chooser_fini(&c);
+	assert_int_equal(scsi_target_detach(&b->target, 0), 0);
+	b->target.released = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +413,7 @@ int main(void)
 		TEST(a_unit_anew_remembers_nothing),
 		TEST(targets_as_a_whole),
 		TEST(disks_come_and_go_under_loops),
+		TEST(a_cache_stays_off_whatever_else_is_chosen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,11 @@ int scsi_target_detach(struct scsi_target *target, unsigned lun);
 /* Closes every disk, frees every unit. No request is under way. */
 void scsi_target_fini(struct scsi_target *target);
 
-/* Tells the initiators of every unit present: SCSI_ASC_REPORTED_LUNS_CHANGED. */
+/*
+ * Tells the initiators of every disk present: SCSI_ASC_REPORTED_LUNS_CHANGED. Not those of a DVD
+ * drive: Linux takes any attention of one for another medium, fails what it reads and goes on to
+ * refuse the one that is mounted.
+ */
 void scsi_target_attention(struct scsi_target *target, enum scsi_asc asc);
 /* A bus or target reset: scsi_unit_reset() of all. */
 void scsi_target_reset(struct scsi_target *target);

@@ -81,21 +81,24 @@ static bool disk_fits(enum scsi_type type, const struct disk *disk)
 	}
 }
 
-/* Fills the slot that is not current and makes it so. False: it is still held. */
-static bool medium_load(struct scsi_unit *unit, enum scsi_type type, struct disk *disk)
+/* The slot that is not current; NULL: it is still held. */
+static struct scsi_medium *medium_spare(struct scsi_unit *unit)
 {
-	u32 next = atomic_load(&unit->current) ^ 1;
-	struct scsi_medium *m = &unit->medium[next];
+	struct scsi_medium *m = &unit->medium[atomic_load(&unit->current) ^ 1];
 
-	if (atomic_load(&m->refs) != SCSI_RETIRED)
-		return false;
+	return atomic_load(&m->refs) == SCSI_RETIRED ? m : NULL;
+}
+
+/* Fills the spare slot and makes it current. */
+static void medium_load(struct scsi_unit *unit, struct scsi_medium *m, enum scsi_type type,
+			struct disk *disk)
+{
 	m->type = type;
 	m->disk = disk;
 	m->block = type == SCSI_DVD ? SCSI_DVD_BLOCK : disk->logical_block;
 	atomic_store(&m->blocks, disk ? disk->size / m->block : 0);
 	atomic_store(&m->refs, 0);
-	atomic_store(&unit->current, next);
-	return true;
+	atomic_store(&unit->current, (u32)(m - unit->medium));
 }
 
 /* ---- Life ---- */
@@ -147,12 +150,15 @@ static void unit_forget(struct scsi_unit *unit)
 
 int scsi_unit_attach(struct scsi_unit *unit, enum scsi_type type, struct disk *disk)
 {
+	struct scsi_medium *spare = medium_spare(unit);
+
 	if (unit_present(unit))
 		return -EEXIST;
-	if (atomic_load(&medium_current(unit)->refs) != SCSI_RETIRED)
+	if (!spare || atomic_load(&medium_current(unit)->refs) != SCSI_RETIRED)
 		return -EBUSY;
 	unit_forget(unit);
-	return medium_load(unit, type, disk) ? 0 : -EBUSY;
+	medium_load(unit, spare, type, disk);
+	return 0;
 }
 
 int scsi_unit_detach(struct scsi_unit *unit)
@@ -247,19 +253,27 @@ int scsi_unit_resize(struct scsi_unit *unit, u64 size)
 	return err;
 }
 
+/*
+ * The attention comes before the medium, or a guest could read of it unannounced; and after it, for
+ * a command may have taken the first one while the old medium was in. The old one goes last: it may
+ * take its time.
+ */
 int scsi_unit_change(struct scsi_unit *unit, struct disk *disk)
 {
-	struct scsi_medium *old = medium_current(unit);
+	struct scsi_medium *old = medium_current(unit), *spare = medium_spare(unit);
 
 	if (!unit_present(unit) || old->type != SCSI_DVD || !disk_fits(SCSI_DVD, disk))
 		return -EINVAL;
-	if (!medium_load(unit, SCSI_DVD, disk))
+	if (!spare)
 		return -EBUSY;
-	medium_retire(unit, old);
-	atomic_fetch_and(&unit->flags, ~(u32)SCSI_TRAY_OPEN);
-	scsi_unit_event(unit, disk ? SCSI_EVENT_NEW : SCSI_EVENT_REMOVAL);
 	if (disk)
 		scsi_unit_attend(unit, SCSI_UA_MEDIUM, SCSI_NEXUSES);
+	medium_load(unit, spare, SCSI_DVD, disk);
+	if (disk)
+		scsi_unit_attend(unit, SCSI_UA_MEDIUM, SCSI_NEXUSES);
+	scsi_unit_event(unit, disk ? SCSI_EVENT_NEW : SCSI_EVENT_REMOVAL);
+	atomic_fetch_and(&unit->flags, ~(u32)SCSI_TRAY_OPEN);
+	medium_retire(unit, old);
 	return 0;
 }
 
@@ -326,7 +340,7 @@ void scsi_target_attention(struct scsi_target *target, enum scsi_asc asc)
 	for (unsigned lun = 0; lun < SCSI_LUNS; lun++) {
 		struct scsi_unit *unit = scsi_target_unit(target, lun);
 
-		if (unit)
+		if (unit && medium_current(unit)->type == SCSI_DISK)
 			scsi_unit_attention(unit, asc);
 	}
 }

@@ -257,6 +257,46 @@ static void the_host_changes_the_medium(void **state)
 	ready(b, 0, 0);
 }
 
+/* Giving the old medium back may take a while: a guest that reads meanwhile has been told. */
+static void read_while_released(struct scsi_target *target, struct disk *disk)
+{
+	struct bed *b = container_of(target, struct bed, target);
+
+	disk->ops->close(disk);
+	RUN(b, 2048, SCSI_READ_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(b, SCSI_UNIT_ATTENTION, SCSI_ASC_MEDIUM_CHANGED);
+	event(b, 2, 2);
+}
+
+static void nothing_of_a_new_medium_is_read_unannounced(void **state)
+{
+	struct bed *b = *state;
+	struct scsi_unit *unit = drive(b, &b->spy.disk);
+	struct spy other = { 0 };
+
+	spy_init(&other, b->spy.below);
+	b->target.released = read_while_released;
+	assert_int_equal(scsi_unit_change(unit, &other.disk), 0);
+	assert_int_equal(other.count, 0);
+	b->target.released = NULL;
+	ready(b, 0, 0);
+	assert_int_equal(scsi_unit_change(unit, NULL), 0);
+	assert_int_equal(other.closed, 1);
+}
+
+/* To a guest any attention of a drive may be another medium: what is mounted is given up. */
+static void other_units_are_no_news_to_a_drive(void **state)
+{
+	struct bed *b = *state;
+
+	drive(b, &b->spy.disk);
+	scsi_target_attention(&b->target, SCSI_ASC_REPORTED_LUNS_CHANGED);
+	RUN(b, 2048, SCSI_READ_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_good(b, 2048);
+	b->lun = 7;
+	ready(b, SCSI_UNIT_ATTENTION, SCSI_ASC_REPORTED_LUNS_CHANGED);
+}
+
 /* Two changes while a request holds the first medium: the second has to wait. */
 static void a_medium_in_use_is_released_later(void **state)
 {
@@ -328,6 +368,8 @@ int main(void)
 		TEST(an_empty_drive_is_not_ready),
 		TEST(the_guest_ejects_and_loads),
 		TEST(the_host_changes_the_medium),
+		TEST(nothing_of_a_new_medium_is_read_unannounced),
+		TEST(other_units_are_no_news_to_a_drive),
 		TEST(a_medium_in_use_is_released_later),
 		TEST(the_eject_button),
 		TEST(events_are_only_polled),

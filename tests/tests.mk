@@ -94,7 +94,7 @@ SCSI := tests/devices/scsi_bed.c $(wildcard devices/scsi_*.c) base/stream.c $(DI
 $(foreach t,disk compare mode reserve unit mmc save conform,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels chance move reset plug save_channels save_units,\
-	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c $(STORVSP),-luring)))
+	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c tests/still_clock.c $(STORVSP),-luring)))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
@@ -102,7 +102,7 @@ $(eval $(call unit_test,devices/exit_port_test,devices/exit_port.c))
 $(eval $(call unit_test,devices/synic_test_port_test,devices/synic_test_port.c $(PARTITION)))
 $(foreach t,raw raw_open flush,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/raw_bed.c tests/devices/disk_user.c $(DISKS),-luring)))
-$(eval $(call unit_test,devices/disk_layers_test,$(DISKS),-luring))
+$(eval $(call unit_test,devices/disk_layers_test,tests/still_clock.c $(DISKS),-luring))
 $(eval $(call unit_test,devices/disk_ephemeral_test,tests/devices/disk_user.c $(filter-out %_ephemeral.c,$(DISKS)),-luring))
 $(foreach t,nbd daemon corners,\
 	$(eval $(call unit_test,devices/disk_$(t)_test,tests/devices/nbd_server.c tests/devices/disk_user.c $(SERVED) $(DISKS),-luring -lnbd)))

@@ -5,11 +5,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
 #include "tests/devices/storvsp_bed.h"
+#include "tests/still_clock.h"
 #include "vmbus/save.h"
 #include "vmbus/server.h"
 
@@ -411,7 +411,6 @@ static void given_up_a_silent_disk_harms_no_other(void **state)
 /* Those that wait for a limit are requests like others: they end at its rate. */
 static void a_limit_is_waited_for(void **state)
 {
-	const struct timespec ms = { .tv_nsec = (long)NSEC_PER_MSEC };
 	struct bed *b = *state;
 	struct vstor_packet p;
 	struct disk *disk;
@@ -425,7 +424,7 @@ static void a_limit_is_waited_for(void **state)
 	fg_pump(&b->g);
 	assert_false(fg_freeze(&b->g));
 	while (!b->g.frozen) {
-		nanosleep(&ms, NULL);
+		still_clock_pass(NSEC_PER_MSEC);
 		fg_pump(&b->g);
 	}
 	for (u64 id = 0; id < 5; id++) {
@@ -434,7 +433,22 @@ static void a_limit_is_waited_for(void **state)
 	}
 }
 
+static int setup_still(void **state)
+{
+	int err = setup(state);
+
+	still_clock_begin();
+	return err;
+}
+
+static int teardown_still(void **state)
+{
+	still_clock_end();
+	return teardown(state);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define LIMIT(f) cmocka_unit_test_setup_teardown(f, setup_still, teardown_still)
 
 int main(void)
 {
@@ -448,7 +462,7 @@ int main(void)
 		TEST(altered_it_is_refused_or_just_that),
 		TEST(what_is_wrong_behind_them_leaves_them_alone),
 		TEST(given_up_a_silent_disk_harms_no_other),
-		TEST(a_limit_is_waited_for),
+		LIMIT(a_limit_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

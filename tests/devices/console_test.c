@@ -2,6 +2,7 @@
 /* What a console does when its reader or writer is slow, gone, or too fast. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@
 #include <cmocka.h>
 
 #include "devices/backend/console.h"
+#include "tests/patience.h"
 
 struct fixture {
 	struct loop loop;
@@ -146,6 +148,16 @@ static void *write_much(void *arg)
 	return NULL;
 }
 
+static bool queue_is_full(struct console *c)
+{
+	bool full;
+
+	pthread_mutex_lock(&c->lock);
+	full = c->used == CONSOLE_QUEUE_BYTES;
+	pthread_mutex_unlock(&c->lock);
+	return full;
+}
+
 /* More than queue and pipe hold: nothing is lost, nothing changes its place. */
 static void full_queue_waits(void **state)
 {
@@ -177,7 +189,8 @@ static void close_frees_a_waiting_writer(void **state)
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, write_much, &w), 0);
-	usleep(10000);
+	while (!queue_is_full(&f->console))
+		usleep(100);
 	console_close(&f->console);
 	pthread_join(thread, NULL);
 }
@@ -336,8 +349,9 @@ static void a_client_without_descriptors_waits(void **state)
 	(void)state;
 	for (int left = 0; left < 2; left++) {
 		struct fixture f = { .room = sizeof(f.got) };
+		struct pollfd loop = { .events = POLLIN };
 		struct rlimit old;
-		u64 begin;
+		u64 begin = loop_now_ns();
 		int client;
 
 		listen_begin(&f);
@@ -345,14 +359,15 @@ static void a_client_without_descriptors_waits(void **state)
 		old = limit_descriptors(left);
 		loop_turn(&f.loop, 0);
 		/* Nothing is ready now, and the loop sleeps until it is to try again. */
-		begin = loop_now_ns();
-		loop_turn(&f.loop, 20);
-		assert_true(loop_now_ns() - begin >= 15 * NSEC_PER_MSEC);
+		loop.fd = f.loop.epoll_fd;
+		assert_int_equal(poll(&loop, 1, 0), 0);
+		assert_true(f.console.listen_again.armed);
+		assert_true(f.console.listen_again.deadline_ns > begin + 15 * NSEC_PER_MSEC);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 		if (!left) {
 			/* Without the descriptor it was not accepted; else it is let go of. */
-			for (int i = 0; i < 100 && f.console.client_fd < 0; i++)
-				loop_turn(&f.loop, 20);
+			while (f.console.client_fd < 0)
+				assert_int_equal(loop_turn(&f.loop, -1), 0);
 			console_write(&f.console, "late", 4);
 			turns(&f);
 			assert_int_equal(read(client, got, sizeof(got)), 4);
@@ -365,16 +380,6 @@ static void a_client_without_descriptors_waits(void **state)
 }
 
 /* ---- A terminal ----------------------------------------------------------------------------- */
-
-static bool queue_is_full(struct console *c)
-{
-	bool full;
-
-	pthread_mutex_lock(&c->lock);
-	full = c->used == CONSOLE_QUEUE_BYTES;
-	pthread_mutex_unlock(&c->lock);
-	return full;
-}
 
 /* Paused, it takes nothing more in the midst of it, and the loop goes on; then nothing is lost. */
 static void a_paused_terminal_does_not_hold_the_loop(void **state)
@@ -395,7 +400,7 @@ static void a_paused_terminal_does_not_hold_the_loop(void **state)
 	assert_int_equal(loop_init(&f.loop), 0);
 	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
 	assert_int_equal(fcntl(screen, F_SETFL, O_NONBLOCK), 0);
-	alarm(20);
+	alarm(PATIENCE_S);
 	assert_int_equal(pthread_create(&thread, NULL, write_much, &w), 0);
 	/* Nobody reads: the terminal fills, then the queue, however late the writer comes to run. */
 	while (!queue_is_full(&f.console))
@@ -403,9 +408,10 @@ static void a_paused_terminal_does_not_hold_the_loop(void **state)
 	assert_int_equal(fcntl(config.out_fd, F_GETFL) & O_NONBLOCK, 0);
 	while (next < w.bytes) {
 		ssize_t n = read(screen, (char *)word + at, sizeof(word) - at);
+		bool none = n < 0 && errno == EAGAIN;
 
-		loop_turn(&f.loop, n > 0 ? 0 : 10);
-		if (n < 0 && errno == EAGAIN)
+		loop_turn(&f.loop, none ? 10 : 0);
+		if (none)
 			continue;
 		assert_true(n > 0);
 		at += (u32)n;
@@ -434,7 +440,7 @@ static void a_master_is_kept(void **state)
 	assert_int_equal(openpty(&config.out_fd, &slave, NULL, NULL, NULL), 0);
 	assert_int_equal(loop_init(&f.loop), 0);
 	assert_int_equal(console_init(&f.console, &f.loop, &config), 0);
-	alarm(20);
+	alarm(PATIENCE_S);
 	console_write(&f.console, "key\n", 4);
 	turns(&f);
 	assert_int_equal(read(slave, got, sizeof(got)), 4);

@@ -421,18 +421,22 @@ static void flushes_share_what_they_can(void **state)
 {
 	struct rig *r = *state;
 	struct nbd_server s;
-	struct disk *disk = served(
-		r, &s,
-		(struct nbd_server_how){ .flags = NBD_ALL, .flush_error = 5, .good_flushes = 2 });
-	struct disk_request flush[6];
+	struct disk *disk = served(r, &s,
+				   (struct nbd_server_how){ .flags = NBD_ALL,
+							    .flush_error = 5,
+							    .good_flushes = 2,
+							    .flush_waits = true });
+	struct disk_request flush[6], behind;
+	u8 block[BLOCK];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
 		flush[i] = disk_request(DISK_FLUSH, 0, NULL, 0);
-	/*
-	 * Those behind the first find the thread asleep or busy with it: they wait for each other.
-	 */
+	/* The first is not over before the read has come: those in between wait for each other. */
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
 		disk_request_start(&r->user, disk, &flush[i]);
+	behind = disk_request(DISK_READ, 0, block, BLOCK);
+	disk_request_start(&r->user, disk, &behind);
+	assert_int_equal(disk_request_wait(&r->user, &behind), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(flush); i++)
 		assert_int_equal(disk_request_wait(&r->user, &flush[i]), 0);
 	assert_int_equal(disk_io(&r->user, disk, DISK_FLUSH, 0, NULL, 0), -EIO);

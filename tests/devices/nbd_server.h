@@ -32,12 +32,14 @@ struct nbd_server {
 };
 
 /*
- * How it fails: answers every WRITE, or one FLUSH after so many good ones that take 50 ms each,
- * with this errno of NBD's (28: no space); 0: it does not.
+ * How it fails: answers every WRITE, or one FLUSH after so many good ones, with this errno of NBD's
+ * (28: no space); 0: it does not. And how it is slow: it answers the first of the good ones when
+ * another request has come behind it.
  */
 struct nbd_server_how {
 	u16 flags;
 	u32 write_error, flush_error, good_flushes;
+	bool flush_waits;
 };
 
 /* Makes the files and starts serving. The caller ends it by nbd_server_kill(). */

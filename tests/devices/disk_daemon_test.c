@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "devices/backend/disk_daemon.h"
 #include "tests/devices/disk_user.h"
+#include "tests/patience.h"
 
 #define SIZE MiB(8)
 
@@ -354,6 +355,7 @@ static void the_next_start_is_told_of_a_daemon_that_died(void **state)
 
 static void the_daemon_dies_with_us(void **state)
 {
+	struct disk *next = NULL;
 	struct rig *r = *state;
 	int fds[2];
 	pid_t us, daemon = 0;
@@ -375,15 +377,11 @@ static void the_daemon_dies_with_us(void **state)
 	waitpid(us, NULL, 0);
 	if (!daemon)
 		skip();
-	for (unsigned i = 0; i < 1000 && !kill(daemon, 0); i++)
-		usleep(5000);
-	/* Dead, or nobody's child that waits for being buried. */
-	{
-		struct disk *disk = image_open(r, "a.qcow2", (struct disk_config){ 0 });
-
-		assert_non_null(disk);
-		image_close(disk);
-	}
+	/* Dead, or nobody's child that waits for being buried: the image is free. */
+	for (u64 end = patience_end(); !next && loop_now_ns() < end; usleep(5000))
+		next = image_open(r, "a.qcow2", (struct disk_config){ 0 });
+	assert_non_null(next);
+	image_close(next);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

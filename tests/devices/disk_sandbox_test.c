@@ -110,16 +110,21 @@ static void run_nbd(const char *uri)
 	disk->ops->close(disk);
 }
 
+/* One end is told that a request was answered. */
+static int answered[2];
+
 static void run_nbd_lost(const char *uri)
 {
 	struct disk *disk = must_open(uri, (struct disk_config){ 0 });
 	struct disk_user u;
 	u8 buf[512];
+	bool told = false;
 
 	disk_user_init(&u);
 	assert_int_equal(disk_launch(disk, nbd_begin, NULL), 0);
 	while (!disk_io(&u, disk, DISK_READ, 0, buf, sizeof(buf)))
-		;
+		told = told || write(answered[1], "", 1) == 1;
+	assert_true(told);
 	disk_user_fini(&u);
 	disk->ops->close(disk);
 }
@@ -153,13 +158,19 @@ static void an_nbd_thread_that_loses_its_server(void **state)
 
 	(void)state;
 	nbd_server_start(&s, SIZE, (struct nbd_server_how){ .flags = NBD_ALL });
+	assert_int_equal(pipe(answered), 0);
 	killer = fork();
 	if (!killer) {
-		usleep(200000);
-		kill(s.pid, SIGKILL);
+		char word;
+
+		close(answered[1]);
+		if (read(answered[0], &word, 1) == 1)
+			kill(s.pid, SIGKILL);
 		_exit(0);
 	}
 	apart(run_nbd_lost, s.uri);
+	close(answered[0]);
+	close(answered[1]);
 	waitpid(killer, NULL, 0);
 	nbd_server_remove(&s);
 }

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "tests/patience.h"
 #include "vmbus/chaos.h"
 
 /* The main loop writes to the line, and must not wait there for a reader that nobody started. */
@@ -29,7 +30,7 @@ static void a_pty_without_a_reader_blocks_nobody(void **state)
 
 	(void)state;
 	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), 0);
-	alarm(20);
+	alarm(PATIENCE_S);
 	while ((n = write(f.console_out, text, sizeof(text))) > 0)
 		all += (size_t)n;
 	alarm(0);
@@ -107,7 +108,7 @@ static void a_pipe_is_no_kernel(void **state)
 	close(mkstemp(path));
 	unlink(path);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	alarm(20);
+	alarm(PATIENCE_S);
 	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), -EINVAL);
 	alarm(0);
 	assert_non_null(strstr(error, "not a regular file"));

@@ -19,6 +19,7 @@
 #include "devices/backend/disk_nbd.h"
 #include "tests/devices/disk_user.h"
 #include "tests/devices/nbd_server.h"
+#include "tests/patience.h"
 
 #define BLOCK 512u
 #define SIZE MiB(4)
@@ -218,7 +219,7 @@ static void a_silent_server_does_not_keep_a_machine(void **state)
 	disk_request_start(&r->user, r->disk, &q);
 	assert_int_equal(loop_turn(&r->user.loop, 100), 0);
 	assert_false(q.done);
-	alarm(20);
+	alarm(PATIENCE_S);
 	disk_hurry(r->disk);
 	uring_fini(&r->user.uring);
 	alarm(0);

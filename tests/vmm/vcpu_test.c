@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "tests/patience.h"
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -284,7 +285,7 @@ static void start_aside(void)
 static void a_wish_before_a_detour_makes_nobody_wait(void **state)
 {
 	(void)state;
-	alarm(20);
+	alarm(PATIENCE_S);
 	start_aside();
 	vcpu_drain(&bed.vcpu[0]);
 	assert_int_equal(atomic_load(&bed.aside), 1);
@@ -296,7 +297,7 @@ static void a_wish_before_a_detour_makes_nobody_wait(void **state)
 static void a_detour_that_leads_elsewhere_ends(void **state)
 {
 	(void)state;
-	alarm(20);
+	alarm(PATIENCE_S);
 	start_aside();
 	atomic_store(&bed.rip, 0xfff0);
 	vcpu_attend(&bed.vcpu[0]);

@@ -9,10 +9,15 @@ $(BUILD)/tests/bench/init: tests/bench/init.c
 	@$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -static -o $@ $<
 
-$(BUILD)/tests/bench/disk_load: tests/bench/disk_load.c
+$(BUILD)/tests/bench/disk_load: tests/bench/disk_load.c tests/bench/disk_loads.h
 	@mkdir -p $(@D)
 	@$(call say,CC,$@)
-	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O2 -static -pthread -o $@ $<
+	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O2 -static -pthread -I. -o $@ $<
+
+$(BUILD)/tests/bench/disk_turns $(BUILD)/tests/bench/disk_terminal: $(BUILD)/%: %.c tests/bench/disk_loads.h
+	@mkdir -p $(@D)
+	@$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O1 -I. -o $@ $<
 
 $(BUILD)/tests/bench/%_guest.elf: tests/bench/%_guest.c tests/bench/latency_proto.h \
 		$(BARE_RUNTIME) $(BARE_HEADERS) tests/bare/runtime/link.ld
@@ -31,6 +36,7 @@ $(BUILD)/tests/bench/bus: $(BUS_OBJ)
 	@$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) -luring
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,init disk_load latency signal_guest.elf timer_guest.elf bus)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,init disk_load disk_turns disk_terminal latency \
+	signal_guest.elf timer_guest.elf bus)
 bench-programs: $(BENCH_PROGRAMS)
 .PHONY: bench-programs

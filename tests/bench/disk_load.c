@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * disk_load ROUNDS MILLISECONDS [LOAD...]: the /init of the benchmark `disk`: loads the modules of
- * /modules, takes the first disk that comes, virtio's or SCSI's, and puts each load, or each of
- * those named, on it for that long, ROUNDS times in turn, by O_DIRECT and Linux's own asynchronous
- * I/O (io_submit). A depth of one is one thread's, on the first CPU or on the last; the others
- * have a thread a CPU, bound to it, each of that depth. The host reads its counters when the
- * console says "begin LOAD" and "end LOAD REQUESTS NANOSECONDS", in the rest that follows either
- * line.
+ * disk_load: the /init of the benchmark `disk`: loads the modules of /modules, takes the first disk
+ * that comes, virtio's or SCSI's, and says "ready .". From then on a key on the console is the load
+ * (disk_loads.h) that it puts on the disk until the next one, by O_DIRECT and Linux's own
+ * asynchronous I/O (io_submit). A depth of one is one thread's, on the first CPU or on the last;
+ * the others have a thread a CPU, bound to it, each of that depth. It runs until somebody ends the
+ * machine; what does not work it says by "failed".
  */
 #define _GNU_SOURCE
-#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,38 +26,29 @@
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/disk_loads.h"
 
 #define DEPTH_MAX 32
 #define CPUS_MAX 64
-#define REST_MS 250
-
-struct load {
-	const char *name;
-	uint16_t opcode;
-	uint32_t size; /* bytes a request */
-	unsigned depth;
-	bool random, last; /* last: on the last CPU, where there are several */
-};
-
-#define READ IOCB_CMD_PREAD
-#define WRITE IOCB_CMD_PWRITE
-static const struct load loads[] = {
-	{ "randread-4k-qd1", READ, 4096, 1, true, false },
-	{ "randread-4k-qd1-last", READ, 4096, 1, true, true },
-	{ "randread-4k-qd32", READ, 4096, 32, true, false },
-	{ "randwrite-4k-qd32", WRITE, 4096, 32, true, false },
-	{ "seqread-1m-qd4", READ, 1 << 20, 4, false, false },
-};
 
 struct job {
 	pthread_t thread;
-	const struct load *load;
+	const struct disk_load *load;
+	const atomic_bool *over;
 	int fd, cpu;
 	uint64_t blocks; /* of the load's size, on the disk */
 	uint64_t next; /* the block, or the state of the random numbers */
-	uint64_t end_ns, done;
+};
+
+/* A disk, and the load that is on it. */
+struct bench {
+	int fd;
+	uint64_t size; /* bytes */
+	struct job jobs[CPUS_MAX];
+	unsigned count;
+	atomic_bool over;
 };
 
 static void die(const char *what)
@@ -66,20 +56,6 @@ static void die(const char *what)
 	printf("failed %s: %m\n", what);
 	sleep(1);
 	reboot(RB_AUTOBOOT);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void rest(void)
-{
-	tcdrain(STDOUT_FILENO);
-	usleep(REST_MS * 1000);
 }
 
 static uint64_t next_block(struct job *j)
@@ -102,7 +78,7 @@ static void bind_to(int cpu)
 		die("sched_setaffinity");
 }
 
-/* Until the time is over: what has come back goes out again, all of it by one call. */
+/* Until the load is over: what has come back goes out again, all of it by one call. */
 static void keep_busy(struct job *j, aio_context_t aio, struct iocb **list)
 {
 	struct io_event events[DEPTH_MAX];
@@ -128,8 +104,7 @@ static void keep_busy(struct job *j, aio_context_t aio, struct iocb **list)
 				die("a request");
 			list[i] = (struct iocb *)(uintptr_t)events[i].obj;
 		}
-		j->done += (uint64_t)ready;
-		if (now_ns() >= j->end_ns)
+		if (atomic_load_explicit(j->over, memory_order_relaxed))
 			ready = 0;
 	}
 }
@@ -137,7 +112,7 @@ static void keep_busy(struct job *j, aio_context_t aio, struct iocb **list)
 static void *job_main(void *arg)
 {
 	struct job *j = arg;
-	const struct load *l = j->load;
+	const struct disk_load *l = j->load;
 	struct iocb iocb[DEPTH_MAX] = { 0 }, *list[DEPTH_MAX];
 	size_t bytes = (size_t)l->depth * l->size;
 	aio_context_t aio = 0;
@@ -149,7 +124,7 @@ static void *job_main(void *arg)
 		die("io_setup");
 	for (unsigned i = 0; i < l->depth; i++) {
 		iocb[i].aio_fildes = (uint32_t)j->fd;
-		iocb[i].aio_lio_opcode = l->opcode;
+		iocb[i].aio_lio_opcode = l->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
 		iocb[i].aio_buf = (uintptr_t)buffer + (uint64_t)i * l->size;
 		iocb[i].aio_nbytes = l->size;
 		list[i] = &iocb[i];
@@ -160,33 +135,33 @@ static void *job_main(void *arg)
 	return NULL;
 }
 
-static void run_load(const struct load *l, int fd, uint64_t size, unsigned ms)
+static void begin_load(struct bench *b, const struct disk_load *l)
 {
-	static struct job jobs[CPUS_MAX];
-	long cpus = l->depth == 1 ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t begun, done = 0;
+	unsigned cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
-	printf("begin %s .\n", l->name);
-	rest();
-	begun = now_ns();
-	for (int i = 0; i < cpus; i++) {
-		struct job *j = &jobs[i];
+	b->count = l->depth == 1 ? 1 : cpus;
+	if (b->count > CPUS_MAX)
+		b->count = CPUS_MAX;
+	b->over = false;
+	for (unsigned i = 0; i < b->count; i++) {
+		struct job *j = &b->jobs[i];
 
-		*j = (struct job){ .load = l, .fd = fd, .blocks = size / l->size };
-		j->cpu = l->last ? (int)sysconf(_SC_NPROCESSORS_ONLN) - 1 : i;
-		j->next = l->random ? 0x9e3779b97f4a7c15u + (unsigned)i
-				    : j->blocks / (unsigned)cpus * (unsigned)i;
-		j->end_ns = begun + (uint64_t)ms * 1000000;
+		*j = (struct job){ .load = l, .over = &b->over, .fd = b->fd };
+		j->blocks = b->size / l->size;
+		j->cpu = (int)(l->last ? cpus - 1 : i);
+		j->next = l->random ? 0x9e3779b97f4a7c15u + i : j->blocks / b->count * i;
 		if (pthread_create(&j->thread, NULL, job_main, j))
 			die("pthread_create");
 	}
-	for (int i = 0; i < cpus; i++) {
-		pthread_join(jobs[i].thread, NULL);
-		done += jobs[i].done;
-	}
-	printf("end %s %llu %llu .\n", l->name, (unsigned long long)done,
-	       (unsigned long long)(now_ns() - begun));
-	rest();
+	printf(DISK_LOAD_SAYS "\n", l->name);
+}
+
+static void end_load(struct bench *b)
+{
+	b->over = true;
+	for (unsigned i = 0; i < b->count; i++)
+		pthread_join(b->jobs[i].thread, NULL);
+	b->count = 0;
 }
 
 /* Those that need others not loaded yet have their turn in a later pass. */
@@ -244,43 +219,43 @@ static int open_disk(void)
 	return -1;
 }
 
-/* Those named; all where none is. */
-static int wanted(const struct load *l, int argc, char **argv)
+/* Keys as they are typed, and none of them printed. */
+static int open_console(void)
 {
-	if (l->last && sysconf(_SC_NPROCESSORS_ONLN) == 1)
-		return 0;
-	for (int i = 3; i < argc; i++)
-		if (!strcmp(argv[i], l->name))
-			return 1;
-	return argc <= 3;
+	int fd = open("/dev/console", O_RDWR | O_CLOEXEC);
+	struct termios raw;
+
+	dup2(fd, STDOUT_FILENO);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (tcgetattr(fd, &raw))
+		die("tcgetattr");
+	cfmakeraw(&raw);
+	if (tcsetattr(fd, TCSANOW, &raw))
+		die("tcsetattr");
+	return fd;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-	int rounds, console, fd;
-	unsigned ms;
-	uint64_t size;
+	static struct bench b;
+	int console;
+	char key;
 
-	/* Words of the command line that the kernel does not know come first: kvmtool's "noacpi". */
-	for (; argc > 1 && !isdigit((unsigned char)argv[1][0]); argc--)
-		argv++;
-	rounds = argc > 1 ? atoi(argv[1]) : 1;
-	ms = argc > 2 ? (unsigned)atoi(argv[2]) : 1000;
 	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	mount("sys", "/sys", "sysfs", 0, NULL);
-	console = open("/dev/console", O_WRONLY);
-	dup2(console, STDOUT_FILENO);
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	console = open_console();
 	load_modules();
-	fd = open_disk();
-	if (ioctl(fd, BLKGETSIZE64, &size) || size < 64u << 20)
+	b.fd = open_disk();
+	if (ioctl(b.fd, BLKGETSIZE64, &b.size) || b.size < 64u << 20)
 		die("size of the disk");
-	rest();
-	for (int round = 0; round < rounds; round++)
-		for (unsigned i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
-			if (wanted(&loads[i], argc, argv))
-				run_load(&loads[i], fd, size, ms);
-	printf("over .\n");
-	rest();
-	return reboot(RB_AUTOBOOT);
+	printf("ready .\n");
+	while (read(console, &key, 1) == 1) {
+		unsigned index = (unsigned)(key - DISK_LOAD_KEY(0));
+
+		end_load(&b);
+		if (index < DISK_LOADS)
+			begin_load(&b, &disk_loads[index]);
+	}
+	die("read of the console");
+	return 1;
 }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/devices/storvsp_bed.h"
+#include "tests/patience.h"
 #include "vmbus/save.h"
 
 static int setup(void **state)
@@ -369,6 +370,8 @@ static void all_is_answered_once(void **state)
 			stress_send(t, i);
 		}
 	}
+	for (u64 end = patience_end(); !t->plugged && loop_now_ns() < end;)
+		fg_pump(&b->g);
 	t->stop = true;
 	pthread_join(plug, NULL);
 	assert_true(fg_pump_until(&b->g, stress_idle, t));

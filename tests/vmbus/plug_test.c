@@ -16,6 +16,7 @@
 #include "tests/boot/plug.h"
 #include "tests/boot/plug_proto.h"
 #include "tests/fakeguest/fakeguest.h"
+#include "tests/patience.h"
 
 #define OPENED 20u
 
@@ -77,7 +78,7 @@ static int teardown(void **state)
 /* Waits for the next packet: with I/O threads it takes a while. */
 static void receive(struct fixture *f, struct fg_channel *ch, struct fg_packet *pkt)
 {
-	for (int i = 0; i < 50000; i++) {
+	for (u64 end = patience_end(); loop_now_ns() < end;) {
 		fg_pump(&f->g);
 		if (fg_recv(ch, f->buf, sizeof(f->buf), pkt) == 1)
 			return;
@@ -126,7 +127,9 @@ static unsigned count_plugged(const struct fixture *f, bool rescinded)
 
 static void await_plugged(struct fixture *f, bool rescinded, unsigned wanted)
 {
-	for (int i = 0; i < 50000 && count_plugged(f, rescinded) != wanted; i++) {
+	u64 end = patience_end();
+
+	while (count_plugged(f, rescinded) != wanted && loop_now_ns() < end) {
 		traffic(f);
 		if (!fg_offers_poll(&f->g))
 			usleep(100);
@@ -149,8 +152,9 @@ static void release_all(struct fixture *f)
 	}
 	f->g.offer_count = 2;
 	memset(f->opened, 0, sizeof(f->opened));
-	for (int i = 0; i < 50000 && command(f, PLUG_STATUS, 0)->gone != gone; i++)
-		usleep(100);
+	for (u64 end = patience_end(); loop_now_ns() < end; usleep(100))
+		if (command(f, PLUG_STATUS, 0)->gone == gone)
+			break;
 	assert_int_equal(f->answer.gone, gone);
 	assert_int_equal(f->answer.echoes, 0);
 	assert_int_equal(f->answer.disks, 0);
@@ -191,6 +195,8 @@ static void hundred_come_and_go_beside_an_io_thread(void **state)
 
 	assert_int_equal(fg_start_io(&f->g), 0);
 	hundred_come_and_go(state);
+	for (u64 end = patience_end(); f->got <= 1000 && loop_now_ns() < end;)
+		traffic(f);
 	assert_true(f->got > 1000);
 }
 

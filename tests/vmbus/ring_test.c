@@ -12,6 +12,7 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
+#include "tests/patience.h"
 #include "vmbus/ring.h"
 
 #define PAGES 5u
@@ -423,7 +424,7 @@ static bool stress_sleep(struct stress *s, int fd)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	u64 count;
 
-	if (poll(&p, 1, 20000) != 1)
+	if (poll(&p, 1, PATIENCE_S * 1000) != 1)
 		s->lost = true;
 	else if (read(fd, &count, sizeof(count)) != sizeof(count))
 		s->lost = true;

@@ -70,7 +70,10 @@ int storvsp_detach(struct storvsp *s, unsigned unit);
  */
 void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct disk *disk),
 			 void *ctx);
-/* The disk has size bytes now: grown before, or to be shrunk after. 0, or -ENOENT. */
+/*
+ * The disk has size bytes now: grown before, or to be shrunk after, both by disk_resize(). 0, or
+ * -ENOENT.
+ */
 int storvsp_resize(struct storvsp *s, unsigned unit, u64 size);
 /*
  * Takes the medium out of a DVD drive (it is released) and puts disk in, or nothing. 0; -ENOENT;

@@ -15,18 +15,32 @@ static u64 iov_bytes(const struct iovec *iov, unsigned count)
 
 int disk_check(const struct disk *disk, const struct disk_op *op)
 {
+	u64 size = __atomic_load_n(&disk->size, __ATOMIC_RELAXED);
+
 	if (op->kind == DISK_FLUSH)
 		return 0;
 	if ((unsigned)op->kind >= DISK_OP_KINDS)
 		return -EINVAL;
 	if (disk->read_only && op->kind != DISK_READ)
 		return -EROFS;
-	if ((op->offset | op->len) % disk->logical_block || op->offset > disk->size ||
-	    op->len > disk->size - op->offset)
+	if ((op->offset | op->len) % disk->logical_block || op->offset > size ||
+	    op->len > size - op->offset)
 		return -EINVAL;
 	if (op->kind != DISK_READ && op->kind != DISK_WRITE)
 		return 0;
 	return iov_bytes(op->iov, op->iov_count) == op->len ? 0 : -EINVAL;
+}
+
+int disk_resize(struct disk *disk, u64 size)
+{
+	if (!size || size % disk->logical_block)
+		return -EINVAL;
+	for (const struct disk *d = disk; d; d = d->lower)
+		if (d->ops->fixed_size)
+			return -EOPNOTSUPP;
+	for (; disk; disk = disk->lower)
+		__atomic_store_n(&disk->size, size, __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* FNV-1a. */

@@ -77,11 +77,12 @@ struct disk_ops {
 	void (*let_go)(struct disk *disk);
 	int (*launch)(struct disk *disk, int (*begin)(void *ctx), void *ctx);
 	void (*hurry)(struct disk *disk);
+	bool fixed_size; /* disk_resize() can do nothing */
 };
 
 struct disk {
 	const struct disk_ops *ops;
-	u64 size; /* bytes, a multiple of logical_block */
+	u64 size; /* bytes, a multiple of logical_block; disk_resize() changes it */
 	u32 logical_block; /* 512 or 4096 */
 	u32 physical_block; /* a multiple of logical_block */
 	bool read_only;
@@ -103,6 +104,15 @@ static inline void disk_submit(struct disk *disk, struct disk_op *op)
  * its iov does not add up, -EROFS.
  */
 int disk_check(const struct disk *disk, const struct disk_op *op);
+
+/*
+ * The image behind disk has grown to size bytes, or will shrink to it: from now on requests are
+ * carried out as far as that, and none that reach beyond. Its user is told apart (storvsp_resize()),
+ * of more bytes after this, of fewer before. Any thread, one at a time, beside the loops that use
+ * it. 0; -EINVAL: no whole number of blocks, or none; -EOPNOTSUPP: its size is what it was when it
+ * was opened (a server's, an ephemeral one's, memory).
+ */
+int disk_resize(struct disk *disk, u64 size);
 
 /* For back ends: gives it the id that belongs to name, the image's full path or a URI. */
 void disk_set_id(struct disk *disk, const char *name);

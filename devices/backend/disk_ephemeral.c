@@ -173,7 +173,8 @@ static void ephemeral_close(struct disk *disk)
 }
 
 static const struct disk_ops ephemeral_ops = { .submit = ephemeral_submit,
-					       .close = ephemeral_close };
+					       .close = ephemeral_close,
+					       .fixed_size = true };
 
 /* ---- Making one ---- */
 

@@ -56,7 +56,9 @@ static void mem_close(struct disk *disk)
 	free(m);
 }
 
-static const struct disk_ops mem_ops = { .submit = mem_submit, .close = mem_close };
+static const struct disk_ops mem_ops = { .submit = mem_submit,
+					 .close = mem_close,
+					 .fixed_size = true };
 
 struct disk *disk_mem_open(u64 size, u32 logical_block)
 {

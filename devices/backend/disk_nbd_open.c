@@ -191,7 +191,8 @@ static const struct disk_ops nbd_ops = { .submit = nbd_submit,
 					 .connect = nbd_connect,
 					 .let_go = nbd_let_go,
 					 .launch = nbd_launch,
-					 .hurry = nbd_hurry };
+					 .hurry = nbd_hurry,
+					 .fixed_size = true };
 
 int disk_nbd_open(struct disk **disk, const struct nbd_config *config, char *error,
 		  size_t error_size)

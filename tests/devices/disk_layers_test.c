@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "devices/backend/disk.h"
@@ -436,6 +437,60 @@ static void a_guest_need_not_hear_of_failures(void **state)
 	free(u);
 }
 
+/* ---- Sizes ---- */
+
+/* A raw disk on a nameless file of SIZE bytes, with all that can be put on one that is written. */
+static struct disk *growing(int *fd)
+{
+	struct disk *disk;
+
+	*fd = memfd_create("growing", 0);
+	assert_int_equal(ftruncate(*fd, SIZE), 0);
+	assert_int_equal(disk_raw_adopt(&disk, dup(*fd), SIZE, BLOCK), 0);
+	assert_int_equal(disk_limit_open(&disk, disk, 1000000, 0, 100), 0);
+	assert_int_equal(disk_meter_open(&disk, disk), 0);
+	return disk;
+}
+
+static void a_disk_grows_and_shrinks(void **state)
+{
+	u8 byte = 0;
+	int fd;
+	struct disk *disk = growing(&fd);
+	struct user *u = user_new(disk);
+
+	(void)state;
+	assert_int_equal(run(u, DISK_READ, SIZE), -EINVAL);
+	assert_int_equal(ftruncate(fd, 2 * SIZE), 0);
+	assert_int_equal(disk_resize(disk, 2 * SIZE), 0);
+	memset(u->buf, 0x5a, BLOCK);
+	assert_int_equal(run(u, DISK_WRITE, SIZE), 0);
+	assert_int_equal(run(u, DISK_READ, 2 * SIZE - BLOCK), 0);
+	assert_int_equal(run(u, DISK_READ, 2 * SIZE), -EINVAL);
+	assert_int_equal(pread(fd, &byte, 1, SIZE), 1);
+	assert_int_equal(byte, 0x5a);
+	assert_int_equal(disk_resize(disk, SIZE / 2), 0);
+	assert_int_equal(run(u, DISK_READ, SIZE / 2), -EINVAL);
+	assert_int_equal(run(u, DISK_READ, SIZE / 2 - BLOCK), 0);
+	assert_int_equal(disk_resize(disk, SIZE + 1), -EINVAL);
+	assert_int_equal(disk_resize(disk, 0), -EINVAL);
+	user_free(u);
+	disk->ops->close(disk);
+	close(fd);
+}
+
+/* Not in part either: what stands on one that cannot is as large as it. */
+static void a_size_that_is_fixed_stays(void **state)
+{
+	struct disk *disk = disk_mem_open(SIZE, BLOCK);
+
+	(void)state;
+	assert_int_equal(disk_meter_open(&disk, disk), 0);
+	assert_int_equal(disk_resize(disk, SIZE / 2), -EOPNOTSUPP);
+	assert_int_equal(disk->size, SIZE);
+	disk->ops->close(disk);
+}
+
 #define LIMITS(test) cmocka_unit_test_setup_teardown(test, limits_begin, limits_end)
 
 int main(void)
@@ -451,6 +506,8 @@ int main(void)
 		LIMITS(latency_is_what_the_guest_sees),
 		cmocka_unit_test(failures_are_counted_and_told),
 		cmocka_unit_test(a_guest_need_not_hear_of_failures),
+		cmocka_unit_test(a_disk_grows_and_shrinks),
+		cmocka_unit_test(a_size_that_is_fixed_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,40 @@ static bool names_other_files(const struct opening *o, int fd)
 	return names;
 }
 
+#define VHD_FOOTER 512
+enum { VHD_NONE = 0, VHD_FIXED = 2, VHD_DIFFERENCING = 4 };
+
+/* The type of disk that the VHD footer at `at` speaks of, or VHD_NONE. */
+static u64 vhd_type(int fd, off_t at)
+{
+	u8 footer[VHD_FOOTER] = { 0 };
+
+	if (pread(fd, footer, sizeof(footer), at) < 0 || memcmp(footer, "conectix", 8))
+		return VHD_NONE;
+	return big_endian(footer + 60, 4);
+}
+
+/*
+ * QEMU takes any VHD that begins with a footer for a dynamic one that has all its data. The first
+ * sector of a fixed one is its guest's to write, and a differencing one has data in its parent.
+ */
+static int check_vhd(const struct opening *o, int fd)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	u64 first = vhd_type(fd, 0);
+	u64 last = size >= 2 * VHD_FOOTER ? vhd_type(fd, size - VHD_FOOTER) : VHD_NONE;
+
+	if (first == VHD_DIFFERENCING || last == VHD_DIFFERENCING)
+		return open_fail(o, -EINVAL,
+				 "is a differencing VHD, which without its parent is no disk; "
+				 "merge it into that");
+	if (first != VHD_NONE && last == VHD_FIXED)
+		return open_fail(o, -EINVAL,
+				 "is a fixed VHD whose guest wrote what begins another kind; "
+				 "format=raw takes it as it is");
+	return 0;
+}
+
 static int check_image(struct opening *o)
 {
 	bool writes = !o->config->read_only && !o->config->ephemeral;
@@ -137,6 +171,8 @@ static int check_image(struct opening *o)
 			o, -EPERM,
 			"names other files (a backing file, say), which the guest could then "
 			"read; backing=on allows that, qemu-img convert makes it one file");
+	if (!err && o->format == DISK_VHD)
+		err = check_vhd(o, fd);
 	/* The daemon's own are another's: these, which are given back, find out who has it. */
 	if (!err)
 		err = disk_lock(fd, o->config, o->error, o->error_size);
@@ -413,6 +449,7 @@ static int serve(struct opening *o)
 	d->disk = *lower;
 	d->disk.ops = &daemon_ops;
 	d->disk.lower = lower;
+	disk_set_id(&d->disk, o->path);
 	return 0;
 }
 

@@ -263,6 +263,67 @@ static void images_that_name_others_are_refused(void **state)
 	image_close(disk);
 }
 
+/* Writes a VHD footer of this type, without a checksum, at `at`; below 0: from the end. */
+static void vhd_footer(struct rig *r, const char *name, off_t at, u8 type)
+{
+	u8 footer[512] = "conectix";
+	int fd;
+
+	footer[63] = type;
+	snprintf(r->path, sizeof(r->path), "%s/%s", r->dir, name);
+	fd = open(r->path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_true(lseek(fd, at, at < 0 ? SEEK_END : SEEK_SET) >= 0);
+	assert_int_equal(write(fd, footer, sizeof(footer)), sizeof(footer));
+	close(fd);
+}
+
+/* What a guest writes into the first sector of a fixed VHD makes it no other kind. */
+static void a_vhd_is_what_its_end_says(void **state)
+{
+	static const char fixed[] = "create -q -f vpc -o subformat=fixed,force_size=on %s 8M";
+	struct rig *r = *state;
+	struct disk *disk;
+
+	if (!have_qemu())
+		skip();
+	qemu_img(r, fixed, "a.vhd");
+	disk = image_open(r, "a.vhd", (struct disk_config){ 0 });
+	assert_non_null(disk);
+	assert_int_equal(disk->size, SIZE);
+	image_close(disk);
+	vhd_footer(r, "a.vhd", 0, 3);
+	assert_null(image_open(r, "a.vhd", (struct disk_config){ 0 }));
+	assert_non_null(strstr(r->error, "a.vhd is a fixed VHD whose guest wrote"));
+	qemu_img(r, "create -q -f vpc -o force_size=on b.vhd 8M");
+	vhd_footer(r, "b.vhd", 0, 4);
+	assert_null(image_open(r, "b.vhd", (struct disk_config){ 0 }));
+	assert_non_null(strstr(r->error, "b.vhd is a differencing VHD"));
+	qemu_img(r, fixed, "c.vhd");
+	vhd_footer(r, "c.vhd", -512, 4);
+	assert_null(image_open(r, "c.vhd", (struct disk_config){ 0 }));
+	assert_non_null(strstr(r->error, "c.vhd is a differencing VHD"));
+}
+
+static void the_id_is_of_the_image_not_of_its_name(void **state)
+{
+	struct rig *r = *state;
+	struct disk *disk;
+	char id[sizeof(disk->id)];
+
+	if (!have_qemu())
+		skip();
+	qemu_img(r, "create -q -f qcow2 a.qcow2 8M");
+	disk = image_open(r, "a.qcow2", (struct disk_config){ 0 });
+	assert_non_null(disk);
+	memcpy(id, disk->id, sizeof(id));
+	image_close(disk);
+	disk = image_open(r, "./a.qcow2", (struct disk_config){ 0 });
+	assert_non_null(disk);
+	assert_string_equal(disk->id, id);
+	image_close(disk);
+}
+
 static void what_cannot_be_opened_is_named(void **state)
 {
 	static const struct disk_config qcow2 = { .format = DISK_QCOW2 };
@@ -394,6 +455,8 @@ int main(void)
 		TEST(an_image_may_lie_in_a_block_device),
 		TEST(clusters_of_a_device_are_used_again),
 		TEST(images_that_name_others_are_refused),
+		TEST(a_vhd_is_what_its_end_says),
+		TEST(the_id_is_of_the_image_not_of_its_name),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(a_daemon_that_dies_is_an_io_error),
 		TEST(the_next_start_is_told_of_a_daemon_that_died),

@@ -96,6 +96,9 @@ static int wait_machine(struct supervisor *s)
 		stop_machine(s, &wstatus);
 		break;
 	}
+	/* Who wanted it ended meanwhile wants no other start, either. */
+	for (int n; (n = wait_signal(s, 1));)
+		s->exit_signal = n == SIGCHLD ? s->exit_signal : n;
 	return wstatus;
 }
 
@@ -290,6 +293,8 @@ int supervisor_run(const struct config *config)
 	 * process.
 	 */
 	signal(SIGXFSZ, SIG_IGN);
+	/* Whoever started us may ignore it: then the kernel would not keep how children ended. */
+	signal(SIGCHLD, SIG_DFL);
 	allow_descriptors();
 	s.outcome = mmap(NULL, sizeof(*s.outcome), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "cli/result.h"
 #include "machine.h"
+#include "tests/patience.h"
 
 /* Shared with the machines' processes. */
 struct scene {
@@ -121,6 +122,8 @@ static void a_reboot_is_another_start(void **state)
 	assert_int_equal(scene->starts, 1);
 }
 
+static unsigned dawdle_us;
+
 /* The user's signal comes when the machine takes itself apart, and no longer listens. */
 static void reboot_and_signal(struct outcome *outcome, unsigned start)
 {
@@ -128,15 +131,19 @@ static void reboot_and_signal(struct outcome *outcome, unsigned start)
 	if (start > 1)
 		return;
 	kill(getppid(), SIGTERM);
-	usleep(200000);
+	/* Seen before the machine's end, or not. */
+	usleep(dawdle_us);
 }
 
 static void a_signal_ends_a_guest_about_to_reboot(void **state)
 {
 	(void)state;
-	assert_int_equal(supervise(reboot_and_signal, false), 128 + SIGTERM);
-	assert_int_equal(scene->starts, 1);
-	assert_int_equal(told.reason, OUTCOME_SIGNAL);
+	for (unsigned us = 0; us <= 200000; us += 50000) {
+		dawdle_us = us;
+		assert_int_equal(supervise(reboot_and_signal, false), 128 + SIGTERM);
+		assert_int_equal(scene->starts, 1);
+		assert_int_equal(told.reason, OUTCOME_SIGNAL);
+	}
 	assert_int_equal(supervise(reboot_and_signal, true), 3);
 	assert_int_equal(told.reason, OUTCOME_REBOOT);
 }
@@ -155,11 +162,29 @@ static void one_that_opens_a_file_for_ever_can_be_stopped(void **state)
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL); /* earlier supervisors blocked some */
-		alarm(5);
+		alarm(PATIENCE_S);
 		_exit(supervisor_run(&config));
 	}
 	assert_int_equal(waitpid(pid, &wstatus, 0), pid);
 	assert_true(WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGTERM);
+}
+
+/* As a parent that wants no zombies leaves it to its children. */
+static void who_ignores_children_has_them_waited_for(void **state)
+{
+	int wstatus;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		signal(SIGCHLD, SIG_IGN);
+		alarm(5);
+		_exit(supervise(reboot_once, true));
+	}
+	assert_int_equal(waitpid(pid, &wstatus, 0), pid);
+	assert_true(WIFEXITED(wstatus));
+	assert_int_equal(WEXITSTATUS(wstatus), 3);
 }
 
 static void scribble(struct outcome *outcome, unsigned start)
@@ -219,6 +244,7 @@ int main(void)
 		cmocka_unit_test(a_reboot_is_another_start),
 		cmocka_unit_test(a_signal_ends_a_guest_about_to_reboot),
 		cmocka_unit_test(one_that_opens_a_file_for_ever_can_be_stopped),
+		cmocka_unit_test(who_ignores_children_has_them_waited_for),
 		cmocka_unit_test(what_a_machine_leaves_is_not_trusted),
 	};
 

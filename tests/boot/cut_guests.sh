@@ -6,11 +6,12 @@
 # Each of the guest's disks is a dm-log-writes target, which logs a write when it is durable: it
 # ended with FUA, or a FLUSH that came after its end has ended (the kernel's page cache, which
 # outlives candela, counts for nothing). In the guest cut_load.c makes things durable and says so;
-# each line is a mark in the log, made after it was read. candela is killed in the middle. Then
-# cut_log.c makes the disks as they would be had the power failed at moments of the run, with a
-# random part of what was not durable yet; each time the file system must recover and be clean, and
-# hold all that was acknowledged before the mark. With cache=unsafe, where a flush does nothing, the
-# same must find that something was lost.
+# each line is a mark in the log, made after it was read. candela is killed in the middle, and with
+# it what serves its disks. Then cut_log.c looks up in the log whether what was synced had become
+# durable before the mark, and makes the disks as they would be had the power failed at moments of
+# the run, with a random part of what was not durable yet; each time the file system must recover
+# and be clean, and hold all that was acknowledged before the mark. With cache=unsafe, where a flush
+# does nothing, the same must find that something was lost.
 #
 # It needs root: device mapper, loop devices, and mounts of what a guest made; and up to 3 GiB of
 # memory. Where something was lost, CANDELA_CUT_KEEP names a directory that logs and lines are
@@ -57,6 +58,7 @@ cut_megabytes() {
 cut_path() {
 	case $2 in
 	*@*) echo "$cut/host$1/disk" ;;
+	*/nbd=*) echo "nbd+unix:///?socket=$cut/nbd$1" ;;
 	*) echo "/dev/mapper/$(cut_name "$1")" ;;
 	esac
 }
@@ -81,6 +83,16 @@ cut_image() {
 	esac
 }
 
+# cut_serve N SPEC: the server of disk N, where it has one, with what that does with its page cache
+cut_serve() {
+	case $2 in
+	*/nbd=*)
+		mode=${2#*/nbd=}
+		qemu-nbd --fork --persistent --pid-file="$cut/nbd$1.pid" --cache="${mode%%,*}" -f raw \
+			-k "$cut/nbd$1" "/dev/mapper/$(cut_name "$1")" ;;
+	esac
+}
+
 # cut_up N SPEC: disk N
 cut_up() {
 	megabytes=$(cut_megabytes "$1")
@@ -93,7 +105,15 @@ cut_up() {
 	dmsetup create "$(cut_name "$1")" --table "0 $(blockdev --getsz "$base") log-writes $base $log" ||
 		return
 	cut_disks=$(($1 + 1))
-	dmsetup mknodes "$(cut_name "$1")" && cut_image "$1" "$2"
+	dmsetup mknodes "$(cut_name "$1")" && cut_image "$1" "$2" && cut_serve "$1" "$2"
+}
+
+# cut_kill: candela, while it runs, and the servers of its disks, all at once
+cut_kill() {
+	# shellcheck disable=SC2046,SC2086 # words
+	kill -9 $cut_guest $(cat "$cut"/nbd*.pid) 2>/dev/null
+	rm -f "$cut"/nbd*.pid
+	cut_guest=''
 }
 
 # cut_off DIRECTORY: nothing is mounted there, any more
@@ -116,8 +136,7 @@ cut_release() {
 # cut_down: gives back what cut_up took, as far as it came; the logs are whole then. Interrupted, it
 # may find candela running.
 cut_down() {
-	[ -z "$cut_guest" ] || kill -9 "$cut_guest"
-	cut_guest=''
+	cut_kill
 	cut_off "$cut/mnt"
 	while [ "$cut_disks" -gt 0 ]; do
 		cut_disks=$((cut_disks - 1))
@@ -205,9 +224,9 @@ cut_load() {
 	shift 2
 	cut_until 90 cut_formatted && cut_flush "$@" && cut_rest "$seconds" && cut_until 60 cut_busy
 	busy=$?
-	kill -9 "$pid" 2>/dev/null
+	cut_kill
 	wait "$pid" 2>/dev/null
-	status=$? cut_guest=''
+	status=$?
 	wait "$marker" || return
 	! grep trouble "$cut/lines" || return
 	if [ $busy -ne 0 ]; then
@@ -277,8 +296,9 @@ cut_moment() {
 # clean are told in $cut/bad, the figures of all in $figures
 cut_moments() {
 	truncate -s 0 "$cut/image" && truncate -r "$cut/base$1" "$cut/image" || return
-	"$build/tests/boot/cut_log" plan "$cut/log$1" "$(sed -n "s/ $1 formatted.*//p" "$cut/lines")" "$3" \
-		$((seed + $1)) >"$cut/plan" || return
+	formatted=$(sed -n "s/ $1 formatted.*//p" "$cut/lines")
+	"$build/tests/boot/cut_log" plan "$cut/log$1" "$formatted" "$3" $((seed + $1)) "$1" \
+		<"$cut/lines" >"$cut/plan" || return
 	: >"$cut/bad"
 	from=0 moments=0 acked=0
 	tail -n +2 "$cut/plan" >"$cut/points"
@@ -301,13 +321,14 @@ cut_moments() {
 cut_judge() {
 	case $1 in
 	*unsafe*) grep -q ' acknowledged, [1-9][0-9]* lost' "$cut/bad" || { echo "$1: nothing was lost"; return 1; } ;;
-	*) cat "$cut/bad"; [ ! -s "$cut/bad" ] ;;
+	*) cat "$cut/bad"; [ ! -s "$cut/bad" ] && grep -q ' 0 said too early' "$cut/plan" ;;
 	esac
 }
 
 # power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk; FS is
 # ext4 or xfs; ext4/through and xfs/through, where the guest turns the write cache off; ext4@xfs and
-# so on, where the disk is a file, on xfs
+# so on, where the disk is a file, on xfs; ext4/nbd=none and ext4/nbd=writeback, where it is that of an
+# NBD server, past the server's page cache or through it
 power_cuts() {
 	seed=$5
 	echo "power_cuts $*"

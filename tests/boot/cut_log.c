@@ -9,17 +9,22 @@
  *
  *	cut_log mark LINES NAME...        copies whole lines from stdin to the file LINES, each with
  *	                                  a number before it, which is a mark in the targets' logs
- *	cut_log plan LOG MARK COUNT SEED  at most COUNT moments behind that mark, the last of all,
- *	                                  and random ones, half of them right behind a mark: lines
- *	                                  "ENTRY MARK", ascending, ENTRY the first not durable,
- *	                                  MARK the last before; first a line on the log
+ *	cut_log plan LOG MARK COUNT SEED DISK <LINES
+ *	                                  at most COUNT moments behind that mark, the last of all,
+ *	                                  and random ones, half of them right behind a mark, and
+ *	                                  there one where the log does not have all yet that the
+ *	                                  lines say of DISK, if any is: lines "ENTRY MARK",
+ *	                                  ascending, ENTRY the first not durable, MARK the last
+ *	                                  before; first a line on the log
  *	cut_log apply LOG IMAGE FROM TO   carries out what is durable from entry FROM to before TO
  *	cut_log tear LOG IMAGE ENTRY SEED carries out a random part of the group at ENTRY, by 4 KiB
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/dm-ioctl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +39,10 @@
 #define FUA 2u
 #define DISCARD 4u
 #define MARK 8u
+
+/* The smallest block of a file system's; and what tells whose it is. */
+#define FS_BLOCK 1024u
+#define HEAD ((ssize_t)offsetof(struct cut_block, noise))
 
 struct super {
 	uint64_t magic, version, entries;
@@ -50,6 +59,8 @@ struct log {
 	struct entry *entries;
 	uint64_t *data; /* where in the log */
 	uint64_t *marks; /* the last before each entry; 0: none */
+	bool *lacks; /* a mark before which not all is durable that was said before it */
+	uint64_t said, early; /* lines that tell of data, and those that made it so */
 };
 
 static void __attribute__((noreturn)) die(const char *what)
@@ -158,7 +169,8 @@ static struct log log_open(const char *path)
 	l.entries = calloc(l.count + 1, sizeof(*l.entries));
 	l.data = calloc(l.count + 1, sizeof(*l.data));
 	l.marks = calloc(l.count + 1, sizeof(*l.marks));
-	must(l.entries && l.data && l.marks && l.sector <= 4096, "memory");
+	l.lacks = calloc(l.count + 1, sizeof(*l.lacks));
+	must(l.entries && l.data && l.marks && l.lacks && l.sector <= 4096, "memory");
 	for (uint64_t i = 0; i < l.count; i++)
 		log_read_entry(&l, i, &at, &last_mark);
 	must(l.count && l.entries[l.count - 1].flags & MARK, "the end of the log");
@@ -171,7 +183,132 @@ static void log_close(struct log *l)
 	free(l->entries);
 	free(l->data);
 	free(l->marks);
+	free(l->lacks);
 	close(l->fd);
+}
+
+/* ---- What was said too early ---- */
+
+/*
+ * The blocks of the load's files tell whose they are, so the log itself shows when what a sync was
+ * to cover became durable: all syncs are looked up there, not those of some moments only. That the
+ * rest of each block is there, too, and what the file system needs to find it, a moment must show.
+ */
+struct known {
+	uint64_t file, number;
+	uint64_t version; /* the latest; 0: none is durable yet */
+};
+
+struct ledger {
+	struct known *slots;
+	uint64_t count;
+};
+
+/* Those bytes of the file, whole blocks but for the end, are of that version or a later one. */
+struct claim {
+	uint64_t mark, first, end, version;
+	char name[64];
+};
+
+static uint64_t entry_bytes(const struct log *l, uint64_t i)
+{
+	return l->entries[i].flags & (MARK | DISCARD) ? 0 : l->entries[i].sectors * l->sector;
+}
+
+/* As many slots as could be filled, and as many empty ones. */
+static struct ledger ledger_make(const struct log *l)
+{
+	struct ledger d = { .count = 1 };
+
+	for (uint64_t i = 0; i < l->count; i++)
+		d.count += 2 * (entry_bytes(l, i) / FS_BLOCK + 1);
+	d.slots = calloc(d.count, sizeof(*d.slots));
+	must(d.slots, "memory");
+	return d;
+}
+
+static struct known *ledger_slot(const struct ledger *d, uint64_t file, uint64_t number)
+{
+	uint64_t state = file ^ number, i = cut_random(&state) % d->count;
+
+	while (d->slots[i].version && (d->slots[i].file != file || d->slots[i].number != number))
+		i = (i + 1) % d->count;
+	return &d->slots[i];
+}
+
+/* The load's blocks that begin in entry i. */
+static void ledger_note(const struct ledger *d, const struct log *l, uint64_t i)
+{
+	uint64_t len = entry_bytes(l, i), begin = l->entries[i].sector * l->sector;
+
+	for (uint64_t at = -begin % FS_BLOCK; at + HEAD <= len; at += FS_BLOCK) {
+		struct cut_block b;
+		struct known *k;
+
+		must(pread(l->fd, &b, HEAD, (off_t)(l->data[i] + at)) == HEAD, "log");
+		if (!cut_whole(&b, HEAD, b.file, b.number, b.version, b.size))
+			continue;
+		k = ledger_slot(d, b.file, b.number);
+		if (b.version > k->version)
+			*k = (struct known){ b.file, b.number, b.version };
+	}
+}
+
+/* Whether all blocks are there; of a last one of a few bytes it cannot be told. */
+static bool ledger_holds(const struct ledger *d, const struct claim *c)
+{
+	for (uint64_t i = c->first; i * CUT_BLOCK + HEAD <= c->end; i++)
+		if (ledger_slot(d, cut_name(c->name), i)->version < c->version)
+			return false;
+	return true;
+}
+
+/* False: the line is another disk's, or tells of no data. */
+static bool claim_read(struct claim *c, const char *line, const char *disk_wanted)
+{
+	char disk[32], what[32];
+	uint64_t v[3] = { 0 };
+
+	if (sscanf(line, "%" SCNu64 " %31s %31s %63s %" SCNu64 " %" SCNu64 " %" SCNu64, &c->mark,
+		   disk, what, c->name, &v[0], &v[1], &v[2]) < 5 ||
+	    strcmp(disk, disk_wanted))
+		return false;
+	c->first = 0;
+	c->version = v[0];
+	c->end = v[1];
+	if (!strcmp(what, "blocks")) {
+		c->first = v[0];
+		c->end = (v[0] + v[1]) * CUT_BLOCK;
+		c->version = v[2];
+	} else if (!strcmp(what, "grown")) {
+		c->version = 1;
+		c->end = v[0];
+	}
+	return true;
+}
+
+/* Looks up what the lines on stdin say of the disk. */
+static void log_compare(struct log *l, const char *disk)
+{
+	struct ledger d = ledger_make(l);
+	struct claim c;
+	char line[512];
+	uint64_t i = 0;
+
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!claim_read(&c, line, disk))
+			continue;
+		while (i < l->count && l->marks[i] < c.mark)
+			ledger_note(&d, l, i++);
+		if (l->marks[i] < c.mark)
+			break;
+		l->said++;
+		if (ledger_holds(&d, &c))
+			continue;
+		l->early++;
+		l->lacks[i - 1] = true;
+	}
+	free(d.slots);
 }
 
 /* ---- Moments ---- */
@@ -191,11 +328,15 @@ static void describe(const struct log *l)
 		bytes += flags & DISCARD ? 0 : l->entries[i].sectors * l->sector;
 	}
 	printf("log: %llu writes (%llu MiB), %llu with FUA, %llu flushes, %llu discards, %llu "
-	       "marks\n",
+	       "marks; %llu syncs looked up, %llu said too early\n",
 	       (unsigned long long)writes, (unsigned long long)bytes >> 20,
 	       (unsigned long long)fuas, (unsigned long long)flushes, (unsigned long long)discards,
-	       (unsigned long long)marks);
+	       (unsigned long long)marks, (unsigned long long)l->said,
+	       (unsigned long long)l->early);
 }
+
+/* Right behind a write or flush; a mark; a mark that came too early, if any did, else a mark. */
+enum moment { WRITTEN, MARKED, LACKING };
 
 /* Whether all before entry i is durable, and what begins there is a group, or nothing. */
 static bool is_moment(const struct log *l, uint64_t i)
@@ -210,24 +351,26 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool is_wanted(const struct log *l, uint64_t i, bool marked)
+static bool is_wanted(const struct log *l, uint64_t i, enum moment what)
 {
-	return is_moment(l, i) && marked == !!(l->entries[i - 1].flags & MARK);
+	bool marked = i && l->entries[i - 1].flags & MARK;
+
+	return is_moment(l, i) && marked == (what != WRITTEN) &&
+	       (what != LACKING || l->lacks[i - 1]);
 }
 
-/*
- * A moment behind first: right behind a mark, or a write or flush; first where there is none such.
- */
-static uint64_t moment_choose(const struct log *l, uint64_t first, bool marked, uint64_t *random)
+/* A moment behind first; first where there is none such. */
+static uint64_t moment_choose(const struct log *l, uint64_t first, enum moment what,
+			      uint64_t *random)
 {
 	uint64_t count = 0, i;
 
 	for (i = first; i <= l->count; i++)
-		count += is_wanted(l, i, marked);
+		count += is_wanted(l, i, what);
 	if (!count)
-		return first;
+		return what == LACKING ? moment_choose(l, first, MARKED, random) : first;
 	count = cut_random(random) % count;
-	for (i = first; !is_wanted(l, i, marked) || count--; i++)
+	for (i = first; !is_wanted(l, i, what) || count--; i++)
 		;
 	return i;
 }
@@ -241,18 +384,21 @@ static uint64_t moment_last(const struct log *l, uint64_t first)
 	return i;
 }
 
-static int plan(const char *path, uint64_t mark_wanted, uint64_t count, uint64_t random)
+static int plan(const char *path, uint64_t mark_wanted, uint64_t count, uint64_t random,
+		const char *disk)
 {
 	struct log l = log_open(path);
 	uint64_t first = 0, last = UINT64_MAX, *chosen = calloc(count + 1, sizeof(*chosen));
 
 	must(chosen, "memory");
+	log_compare(&l, disk);
 	describe(&l);
 	while (first < l.count && l.marks[first] < mark_wanted)
 		first++;
 	must(first < l.count, "the mark");
 	for (uint64_t i = 0; i < count; i++)
-		chosen[i] = i ? moment_choose(&l, first, i % 2, &random) : moment_last(&l, first);
+		chosen[i] = i ? moment_choose(&l, first, i % 2 ? LACKING : WRITTEN, &random)
+			      : moment_last(&l, first);
 	qsort(chosen, count, sizeof(*chosen), compare);
 	for (uint64_t i = 0; i < count; i++) {
 		if (chosen[i] != last)
@@ -336,8 +482,8 @@ int main(int argc, char **argv)
 {
 	if (argc >= 3 && !strcmp(argv[1], "mark"))
 		return mark(argv + 2);
-	if (argc == 6 && !strcmp(argv[1], "plan"))
-		return plan(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
+	if (argc == 7 && !strcmp(argv[1], "plan"))
+		return plan(argv[2], number(argv[3]), number(argv[4]), number(argv[5]), argv[6]);
 	if (argc == 6 && !strcmp(argv[1], "apply"))
 		return apply(argv[2], argv[3], number(argv[4]), number(argv[5]));
 	if (argc == 6 && !strcmp(argv[1], "tear"))

@@ -63,6 +63,9 @@ soak_cuts() {
 			ext4/through,cache=none xfs/through,cache=writeback
 		cut_run "power cuts $seed, raw files, user back end" power_cuts user 2 15 25 "$seed" \
 			ext4@xfs,cache=none xfs@ext4,cache=writeback
+		cut_run "power cuts $seed, NBD servers, user back end" power_cuts user 2 15 25 "$seed" \
+			ext4/nbd=none,cache=writeback xfs/nbd=writeback,cache=writeback \
+			ext4/nbd=writeback,cache=unsafe
 		cut_run "power cuts $seed, kernel back end, 4 CPUs" power_cuts kernel 4 15 25 "$seed" \
 			ext4,cache=none xfs,cache=none
 	done

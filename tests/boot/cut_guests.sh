@@ -321,14 +321,14 @@ cut_moments() {
 cut_judge() {
 	case $1 in
 	*unsafe*) grep -q ' acknowledged, [1-9][0-9]* lost' "$cut/bad" || { echo "$1: nothing was lost"; return 1; } ;;
-	*) cat "$cut/bad"; [ ! -s "$cut/bad" ] && grep -q ' 0 said too early' "$cut/plan" ;;
+	*) cat "$cut/bad"; ! grep ' [1-9][0-9]* said too early' "$cut/plan" && [ ! -s "$cut/bad" ] ;;
 	esac
 }
 
 # power_cuts BACKEND CPUS SECONDS POINTS SEED SPEC...: SPEC is FS,DISK-OPTIONS, one each disk; FS is
 # ext4 or xfs; ext4/through and xfs/through, where the guest turns the write cache off; ext4@xfs and
-# so on, where the disk is a file, on xfs; ext4/nbd=none and ext4/nbd=writeback, where it is that of an
-# NBD server, past the server's page cache or through it
+# so on, where the disk is a file, on xfs; ext4/nbd=none and ext4/nbd=writeback, where it is that of
+# an NBD server, past the server's page cache or through it
 power_cuts() {
 	seed=$5
 	echo "power_cuts $*"

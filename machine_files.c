@@ -134,6 +134,19 @@ static int open_console(struct machine_files *f, const struct config *c, char *e
 	return -EINVAL;
 }
 
+/* One image that is several disks: guests hold two of one id for two paths to the same disk. */
+static void tell_apart(struct machine_files *f, const struct config *c, unsigned disk)
+{
+	char *id = f->disk[disk]->id;
+	size_t len = strlen(id);
+	unsigned count = 1;
+
+	for (unsigned i = 0; i < disk; i++)
+		count += c->disk[i].dvd == c->disk[disk].dvd && !strncmp(f->disk[i]->id, id, len);
+	if (count > 1)
+		snprintf(id + len, sizeof(f->disk[disk]->id) - len, "-%u", count);
+}
+
 static int open_disks(struct machine_files *f, const struct config *c, char *error, size_t size)
 {
 	for (unsigned i = 0; i < c->disk_count; i++) {
@@ -148,6 +161,7 @@ static int open_disks(struct machine_files *f, const struct config *c, char *err
 		/* Whatever is wrong with an image is the user's to mend. */
 		if (err)
 			return err == -ENOMEM ? err : -EINVAL;
+		tell_apart(f, c, i);
 		f->disk_count = i + 1;
 	}
 	return 0;

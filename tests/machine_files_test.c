@@ -116,6 +116,35 @@ static void a_pipe_is_no_kernel(void **state)
 	unlink(path);
 }
 
+/* What each keeps of its own would else be one disk's, by two paths. */
+static void one_image_is_disks_of_different_ids(void **state)
+{
+	char path[] = "/tmp/machine_files_test.XXXXXX";
+	const struct disk_config disk = { .path = path, .ephemeral = true };
+	const struct config config = { .kernel = "/proc/self/exe",
+				       .console = CONSOLE_NONE,
+				       .disk = { disk, disk, disk },
+				       .disk_count = 3,
+				       .io_threads = 1 };
+	int fd = mkstemp(path);
+	struct machine_files f;
+	char error[256] = "";
+	char id[sizeof(f.disk[0]->id)];
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(machine_files_open(&f, &config, error, sizeof(error)), 0);
+	strcpy(id, f.disk[0]->id);
+	assert_string_not_equal(f.disk[1]->id, id);
+	assert_string_not_equal(f.disk[2]->id, id);
+	assert_string_not_equal(f.disk[2]->id, f.disk[1]->id);
+	assert_true(!strncmp(f.disk[2]->id, id, strlen(id)));
+	machine_files_close(&f, &config);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +152,7 @@ int main(void)
 		cmocka_unit_test(chaos_has_a_seed),
 		cmocka_unit_test(a_file_in_the_way_is_left_alone),
 		cmocka_unit_test(a_pipe_is_no_kernel),
+		cmocka_unit_test(one_image_is_disks_of_different_ids),
 	};
 
 	/* It says the name of the line, and would make its cache's folder. */

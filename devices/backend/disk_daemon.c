@@ -149,11 +149,33 @@ static int check_vhd(const struct opening *o, int fd)
 	return 0;
 }
 
+static int check_kind(const struct opening *o, int fd)
+{
+	static const struct {
+		const char *magic;
+		enum disk_format format;
+	} kinds[] = { { "QFI\xfb", DISK_QCOW2 }, { "vhdxfile", DISK_VHDX }, { "KDMV", DISK_VMDK } };
+	char head[8] = { 0 };
+
+	/* A fixed VHD begins with whatever its guest wrote. */
+	if (o->format == DISK_VHD)
+		return check_vhd(o, fd);
+	if (pread(fd, head, sizeof(head), 0) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].format != o->format &&
+		    !memcmp(head, kinds[i].magic, strlen(kinds[i].magic)))
+			return open_fail(o, -EINVAL, "is a %s image, not %s",
+					 disk_format_name(kinds[i].format),
+					 disk_format_name(o->format));
+	return 0;
+}
+
 static int check_image(struct opening *o)
 {
 	bool writes = !o->config->read_only && !o->config->ephemeral;
 	struct stat st;
-	int fd, err = 0;
+	int fd, err;
 
 	if (stat(o->config->path, &st))
 		return errno == ENOENT
@@ -166,13 +188,12 @@ static int check_image(struct opening *o)
 	if (fd < 0)
 		return open_fail(o, -errno, "cannot be opened: %s%s", strerror(errno),
 				 writes ? "; ,ro or ,ephemeral only reads it" : "");
-	if (!o->config->backing && names_other_files(o, fd))
+	err = check_kind(o, fd);
+	if (!err && !o->config->backing && names_other_files(o, fd))
 		err = open_fail(
 			o, -EPERM,
 			"names other files (a backing file, say), which the guest could then "
 			"read; backing=on allows that, qemu-img convert makes it one file");
-	if (!err && o->format == DISK_VHD)
-		err = check_vhd(o, fd);
 	/* The daemon's own are another's: these, which are given back, find out who has it. */
 	if (!err)
 		err = disk_lock(fd, o->config, o->error, o->error_size);

@@ -6,7 +6,8 @@
  * The rule. Another format than raw is taken only where the image's name ends as that format's do
  * and its contents begin (VHD: end) with that format's magic. Where only one of the two holds, the
  * user has to say what it is: contents are the guest's to write, and a guest that writes a header
- * that names other files of the host would else read those at the next start.
+ * that names other files of the host would else read those at the next start. So has who gives an
+ * image a name that is not a disk's: as a raw one it would be a disk of rubbish, to be formatted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,16 +40,31 @@ static const struct {
 	{ "# Disk DescriptorFile", false, DISK_VMDK },
 };
 
+/* Images that nothing here opens, and what images come packed in. */
+static const char *const strangers[] = {
+	".vdi", ".ova", ".zip", ".gz", ".xz", ".bz2", ".zst", ".7z"
+};
+
+static bool ends_in(const char *path, const char *ending)
+{
+	size_t len = strlen(path), n = strlen(ending);
+
+	return len > n && !strcasecmp(path + len - n, ending);
+}
+
+static bool is_stranger(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(strangers); i++)
+		if (ends_in(path, strangers[i]))
+			return true;
+	return false;
+}
+
 static enum disk_format by_name(const char *path)
 {
-	size_t len = strlen(path);
-
-	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
-		size_t n = strlen(endings[i].ending);
-
-		if (len > n && !strcasecmp(path + len - n, endings[i].ending))
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (ends_in(path, endings[i].ending))
 			return endings[i].format;
-	}
 	return DISK_RAW;
 }
 
@@ -72,6 +88,13 @@ int disk_probe(int fd, const char *path, enum disk_format *format, char *error, 
 {
 	enum disk_format name = by_name(path), magic = by_magic(fd);
 
+	if (is_stranger(path)) {
+		snprintf(error, error_size,
+			 "disk image %s is named like one that has to be unpacked or converted "
+			 "(qemu-img convert) first; format=raw takes it as it is",
+			 path);
+		return -EINVAL;
+	}
 	if (name == magic) {
 		*format = magic;
 		return 0;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ static int image_open(struct image *im)
 	if (stat(im->path, &st)) {
 		if (errno == ENOENT)
 			return image_fail(im, -ENOENT, "does not exist%s",
-					  strstr(im->path, "://")
+					  strstr(im->path, "://") ||
+							  !strncasecmp(im->path, "nbd:", 4)
 						  ? "; a URI begins with nbd://, nbds://, "
 						    "nbd+unix:// or nbds+unix://"
 						  : "");
@@ -166,9 +168,14 @@ static int image_measure(struct image *im)
 		err = image_blocks(im);
 	if (err)
 		return err;
+	if (S_ISBLK(st.st_mode) && !im->size)
+		return image_fail(im, -EINVAL, "is a device with nothing in it");
 	if (!im->size)
 		return image_fail(im, -EINVAL, "is empty; give it a size: truncate -s 10G %s",
 				  im->path);
+	if (S_ISBLK(st.st_mode) && im->size % im->logical_block)
+		return image_fail(im, -EINVAL, "is no whole number of %u-byte blocks",
+				  im->logical_block);
 	if (im->size % im->logical_block)
 		return image_fail(im, -EINVAL,
 				  "is no whole number of %u-byte blocks; round it up: "

@@ -342,6 +342,8 @@ static void what_cannot_be_opened_is_named(void **state)
 	assert_non_null(strstr(r->error, "opened as qcow2: Image is not in qcow2 format; "));
 	assert_null(strchr(r->error, '\n'));
 	qemu_img(r, "create -q -f qcow2 a.qcow2 8M");
+	assert_null(image_open(r, "a.qcow2", (struct disk_config){ .format = DISK_VMDK }));
+	assert_non_null(strstr(r->error, "a.qcow2 is a qcow2 image, not vmdk"));
 	setenv("PATH", "/nowhere", 1);
 	assert_null(image_open(r, "a.qcow2", qcow2));
 	setenv("PATH", path, 1);

@@ -142,6 +142,14 @@ static void a_format_is_believed_by_name_and_contents(void **state)
 	probe_as(bed, "a.vmdk", "QFI\xfb", 0, -EINVAL, 0);
 	probe_as(bed, "a.qcow2", "", 0, -EINVAL, 0);
 	assert_non_null(strstr(bed->error, "is named like a qcow2 image and is none; format=raw"));
+	/* As a raw disk it would be taken for one to be formatted. */
+	probe_as(bed, "a.VDI", "<<< Oracle", 0, -EINVAL, 0);
+	probe_as(bed, "a.img.xz",
+		 "\xfd"
+		 "7zXZ",
+		 0, -EINVAL, 0);
+	assert_non_null(strstr(bed->error, "has to be unpacked or converted"));
+	probe_as(bed, "xz", "", 0, 0, DISK_RAW);
 }
 
 static void the_id_belongs_to_the_image(void **state)

@@ -24,22 +24,35 @@ static int ring_register(const struct io_uring *ring, unsigned opcode, void *arg
 }
 
 /* fd -1: takes away what is there. */
-static int file_register(struct uring *u, unsigned n, int fd, u64 file)
+static int file_register(struct uring *u, unsigned n, int fd, struct uring_file *file)
 {
 	struct io_uring_files_update update = { .offset = n, .fds = (u64)(uintptr_t)&fd };
 	int err = ring_register(&u->ring, IORING_REGISTER_FILES_UPDATE, &update, 1);
 
 	u->slot[n].fd = err ? -1 : fd;
-	u->slot[n].file = file;
+	if (!err)
+		uring_slot_give(&u->slot[n], file);
 	return err;
+}
+
+static void uring_forget(struct loop_work *w)
+{
+	struct uring *u = container_of(w, struct uring, forget);
+
+	for (unsigned n = 0; n < URING_FILES; n++)
+		if (uring_slot_stale(&u->slot[n]))
+			file_register(u, n, -1, NULL);
 }
 
 /* The end of a ring is the kernel's to choose; its files' shall not wait for it. */
 static void forget_files(struct uring *u)
 {
-	for (unsigned n = 0; n < URING_FILES; n++)
-		if (u->slot[n].fd >= 0)
-			file_register(u, n, -1, 0);
+	for (unsigned n = 0; n < URING_FILES; n++) {
+		if (u->slot[n].fd >= 0 || u->slot[n].file)
+			file_register(u, n, -1, NULL);
+		uring_slot_give(&u->slot[n], NULL);
+	}
+	loop_unpost(u->loop, &u->forget);
 }
 
 /*
@@ -387,10 +400,11 @@ static void uring_clear(struct uring *u, struct loop *loop)
 	u->flush.run = uring_flush;
 	u->later.run = uring_later;
 	u->deliver.run = uring_deliver;
+	u->forget.run = uring_forget;
 	u->ready.ready = uring_ready;
 	u->look.run = uring_look;
 	for (unsigned i = 0; i < URING_FILES; i++)
-		u->slot[i].fd = -1;
+		u->slot[i] = (struct uring_slot){ .fd = -1, .uring = u };
 }
 
 int uring_init(struct uring *u, struct loop *loop, unsigned entries)

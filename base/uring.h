@@ -13,7 +13,11 @@
  * Requests are independent of each other: they are carried out in any order, and an FSYNC covers
  * the writes whose done() was called before it was submitted, not those in flight beside it.
  *
- * Owned by the loop it was created for; only uring_complete_remote() is for other threads.
+ * A file that is registered is open, whoever else has closed it: so rings are told when one is
+ * closed (uring_file.c), and let go of it.
+ *
+ * Owned by the loop it was created for; only uring_complete_remote() and uring_file_close() are for
+ * other threads.
  */
 #ifndef BASE_URING_H
 #define BASE_URING_H
@@ -28,6 +32,9 @@
 
 enum uring_kind { URING_READV, URING_WRITEV, URING_FSYNC, URING_FALLOCATE };
 
+/* What requests are for: a file, by one descriptor or several. */
+struct uring_file;
+
 /*
  * One request, embedded in its owner and left alone until done() was called, exactly once, on the
  * loop, never from within uring_submit() or uring_complete().
@@ -37,11 +44,11 @@ struct uring_op {
 	bool threads; /* by plain system calls, whatever the ring is */
 	int fd;
 	/*
-	 * Names the file that fd is, as no other file that ever was the same fd does: by it a file
-	 * stays registered, and open, until another takes its place or the ring ends. 0: registered
-	 * anew each time.
+	 * What fd is of: it stays registered, and open, until this is closed, unless another takes
+	 * its place before. NULL: registered anew each time, and open until another takes its place
+	 * or the ring ends.
 	 */
-	u64 file;
+	struct uring_file *file;
 	u64 offset; /* bytes */
 	const struct iovec *iov; /* READV, WRITEV */
 	unsigned iov_count;
@@ -65,6 +72,15 @@ struct uring_inbox {
 
 /* Files registered at once; more take each other's place. */
 #define URING_FILES 128
+
+/* A place for one. The ring's own, but for what is said. */
+struct uring_slot {
+	int fd; /* registered there; -1: none that is known of */
+	/* Whose it is; NULL: nobody's. What could not be taken away may still be there. */
+	struct uring_file *file;
+	struct uring *uring;
+	struct uring_slot *next; /* of the same file's; under its lock */
+};
 
 /* Threads of one ring that carry out plain system calls. */
 #define URING_WORKERS 4
@@ -100,10 +116,8 @@ struct uring {
 	struct uring_list queued; /* for io_uring */
 	struct uring_list plain; /* for plain system calls */
 	struct uring_list finished;
-	struct {
-		int fd; /* -1: none */
-		u64 file;
-	} slot[URING_FILES]; /* what is registered */
+	struct uring_slot slot[URING_FILES];
+	struct loop_work forget; /* files that were closed */
 	/* Ended by other threads. */
 	unsigned away; /* with them; the loop's */
 	struct uring_inbox arrived;
@@ -160,6 +174,20 @@ void uring_buffer_return(struct uring *u, unsigned n);
 /* Whether this process may use io_uring as uring_init() does. */
 bool uring_possible(void);
 
+/* ---- Files (uring_file.c) ---- */
+
+/* NULL without memory. Any thread. */
+struct uring_file *uring_file_new(void);
+
+/*
+ * No request of f is under way, and none comes any more: f is gone. Each ring that has some of it
+ * registered is woken, and takes that away on its own thread; descriptors may be closed at once.
+ * The kernel then closes the file, unless somebody else has it open. Older ones, such as Linux 6.1,
+ * first wait for what that ring has under way, by any file, and up to a second more. One that has
+ * no memory for it keeps the file until another takes its place. NULL: nothing. Any thread.
+ */
+void uring_file_close(struct uring_file *f);
+
 /* ---- Rows of requests (uring_list.c), also for those who carry them out elsewhere ---- */
 
 void uring_list_init(struct uring_list *l);
@@ -180,6 +208,11 @@ void uring_inbox_take(struct uring_inbox *in, struct uring_list *to);
 bool uring_inbox_empty(const struct uring_inbox *in);
 
 /* ---- Between the files of the ring ---- */
+
+/* slot is file's from now on (NULL: nobody's), and no longer whose it was. */
+void uring_slot_give(struct uring_slot *slot, struct uring_file *file);
+/* Whether it is the place of one that was closed. */
+bool uring_slot_stale(const struct uring_slot *slot);
 
 /* Carries op out on this thread: bytes, or -errno. */
 int uring_plain_call(const struct uring_op *op);

@@ -60,7 +60,9 @@ int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk);
 int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk);
 /*
  * Takes it away: requests under way end, further ones find nothing there. The disk is released when
- * the last one has ended, perhaps before this returns. 0, or -ENOENT.
+ * the last one has ended, perhaps before this returns. Closed then, its image is free for others
+ * (locks, space of one that was removed, claim of a block device) once each loop that used it had a
+ * turn, and on older kernels a second later (base/uring.h). 0, or -ENOENT.
  */
 int storvsp_detach(struct storvsp *s, unsigned unit);
 /*
@@ -76,8 +78,9 @@ void storvsp_on_released(struct storvsp *s, void (*released)(void *ctx, struct d
  */
 int storvsp_resize(struct storvsp *s, unsigned unit, u64 size);
 /*
- * Takes the medium out of a DVD drive (it is released) and puts disk in, or nothing. 0; -ENOENT;
- * -EINVAL: no DVD drive; -EBUSY: requests for the medium before the present one are under way.
+ * Takes the medium out of a DVD drive (it is released, as by storvsp_detach()) and puts disk in, or
+ * nothing. 0; -ENOENT; -EINVAL: no DVD drive; -EBUSY: requests for the medium before the present one
+ * are under way.
  */
 int storvsp_change(struct storvsp *s, unsigned unit, struct disk *disk);
 /* Presses the drive's button. 0; -ENOENT; -EINVAL: no DVD drive. */

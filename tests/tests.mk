@@ -22,7 +22,7 @@ FAKEGUEST := $(wildcard tests/fakeguest/*.c) base/log.c base/loop.c base/stream.
 COUNT_ALLOCATIONS := $(patsubst %,-Xlinker --wrap=%,malloc calloc realloc aligned_alloc mmap)
 
 # Disk back ends and what they stand on; SERVED: disk_open.c and what only it needs.
-URING := base/uring.c base/uring_list.c base/uring_workers.c base/loop.c
+URING := base/uring.c base/uring_file.c base/uring_list.c base/uring_workers.c base/loop.c
 DISKS := $(addprefix devices/backend/disk,.c _mem.c _raw.c _raw_open.c _lock.c _probe.c _ephemeral.c _limit.c _meter.c) $(URING) base/log.c
 SERVED := $(addprefix devices/backend/disk_,open.c nbd.c nbd_open.c daemon.c)
 

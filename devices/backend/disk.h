@@ -71,7 +71,11 @@ struct disk;
 
 struct disk_ops {
 	void (*submit)(struct disk *disk, struct disk_op *op);
-	void (*close)(struct disk *disk); /* nothing in flight; frees disk */
+	/*
+	 * Nothing is in flight; frees disk. Any thread, also beside the loops that used it: their
+	 * rings let go of its files in their next turns, which free an image for others.
+	 */
+	void (*close)(struct disk *disk);
 	/* NULL where there is nothing to do; see the functions of the same names. */
 	int (*connect)(struct disk *disk, char *error, size_t error_size);
 	void (*let_go)(struct disk *disk);

@@ -176,8 +176,8 @@ static int lock_once(int fd, bool writer, char *holder, size_t holder_size)
 }
 
 /*
- * The kernel may hold what a process that has ended had open, for a second where it was registered
- * with io_uring: a lock that nobody is found to hold is asked for again.
+ * The kernel may hold what a process has closed, or had open when it ended, for a second where it
+ * was registered with io_uring: a lock that nobody is found to hold is asked for again.
  */
 static int lock_patiently(int fd, bool writer, char *holder, size_t size)
 {

@@ -54,7 +54,7 @@ struct flusher {
 struct disk_raw {
 	struct disk disk;
 	int fd;
-	u64 file; /* tells it from others that were the same fd */
+	struct uring_file *file; /* of all descriptors here */
 	struct disk_raw_how how;
 	_Atomic bool *lost; /* some of what was written, for good: for all starts of the guest */
 	void *zeroes; /* ZEROES bytes, all of them the host's one zero page */
@@ -418,6 +418,7 @@ static void raw_close(struct disk *disk)
 {
 	struct disk_raw *r = container_of(disk, struct disk_raw, disk);
 
+	uring_file_close(r->file);
 	munmap(r->zeroes, ZEROES);
 	munmap(r->lost, sizeof(*r->lost));
 	for (unsigned i = 0; i < FLUSHERS; i++)
@@ -459,15 +460,17 @@ static int raw_map(struct disk_raw *r)
 int disk_raw_adopt(struct disk **disk, int fd, u64 size, u32 logical_block)
 {
 	struct disk_raw *r = calloc(1, sizeof(*r));
+	struct uring_file *file = uring_file_new();
 
-	if (!r || raw_map(r)) {
+	if (!r || !file || raw_map(r)) {
+		uring_file_close(file);
 		free(r);
 		return -ENOMEM;
 	}
 	r->fd = fd;
+	r->file = file;
 	for (unsigned i = 0; i < FLUSHERS; i++)
 		r->flusher[i].fd = -1;
-	r->file = loop_now_ns();
 	r->disk = (struct disk){ .ops = &raw_ops,
 				 .size = size,
 				 .logical_block = logical_block,

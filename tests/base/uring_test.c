@@ -32,6 +32,7 @@ struct rig {
 	struct loop loop;
 	struct uring uring;
 	int fd;
+	struct uring_file *file, *other;
 	unsigned done;
 	bool in_submit;
 	struct request request[OPS];
@@ -56,6 +57,8 @@ static void rig_init(struct rig *r, enum mode mode)
 	r->fd = mkstemp(name);
 	assert_true(r->fd >= 0);
 	unlink(name);
+	r->file = uring_file_new();
+	r->other = uring_file_new();
 }
 
 static void rig_fini(struct rig *r)
@@ -63,6 +66,8 @@ static void rig_fini(struct rig *r)
 	uring_fini(&r->uring);
 	loop_fini(&r->loop);
 	close(r->fd);
+	uring_file_close(r->file);
+	uring_file_close(r->other);
 }
 
 static void request_done(struct uring_op *op, int res)
@@ -85,7 +90,7 @@ static struct request *request_make(struct rig *r, unsigned i, enum uring_kind k
 	q->iov = (struct iovec){ .iov_base = &q->value, .iov_len = sizeof(q->value) };
 	q->op = (struct uring_op){ .kind = kind,
 				   .fd = r->fd,
-				   .file = 1,
+				   .file = r->file,
 				   .offset = i * sizeof(q->value),
 				   .iov = &q->iov,
 				   .iov_count = 1,
@@ -225,11 +230,11 @@ static void each_file_gets_its_own(struct rig *r)
 	assert_int_equal(dup2(other, r->fd), r->fd);
 	q = request_make(r, 8, URING_WRITEV);
 	q->op.offset = 7 * sizeof(u64);
-	q->op.file = 2;
+	q->op.file = r->other;
 	request_submit(q);
 	/* One that does not say which file it is: looked at each time. */
 	q = request_make(r, 9, URING_WRITEV);
-	q->op.file = 0;
+	q->op.file = NULL;
 	request_submit(q);
 	rig_wait(r, 3);
 	assert_int_equal(pread(first, &value, sizeof(value), 7 * sizeof(value)), sizeof(value));

@@ -34,6 +34,7 @@ $(eval $(call unit_test,base/loop_test,base/loop.c,))
 $(eval $(call unit_test,base/trace_test,base/trace.c))
 $(eval $(call unit_test,base/uring_test,$(URING),-luring))
 $(eval $(call unit_test,base/uring_list_test,base/uring_list.c))
+$(eval $(call unit_test,base/uring_file_test,tests/unused_file.c base/io_thread.c $(URING),-luring))
 $(eval $(call unit_test,base/io_thread_test,base/io_thread.c $(URING),-luring))
 $(eval $(call unit_test,base/stream_test,base/stream.c))
 # ---- vmm
@@ -95,6 +96,7 @@ $(foreach t,disk compare mode reserve unit mmc save conform,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels chance move reset plug save_channels save_units,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c tests/still_clock.c $(STORVSP),-luring)))
+$(eval $(call unit_test,devices/storvsp_image_test,tests/unused_file.c tests/devices/storvsp_bed.c tests/devices/held_disk.c tests/still_clock.c $(STORVSP),-luring))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))
@@ -143,11 +145,11 @@ $(eval $(call unit_test,images/init_test,$(INIT),-llzma -lzstd -lz))
 include tests/fuzz/fuzz.mk
 
 # Those run under TSan as well: two threads meet in them.
-THREAD_TESTS := base/loop_test base/uring_test base/uring_list_test base/io_thread_test \
+THREAD_TESTS := base/loop_test base/uring_test base/uring_file_test base/uring_list_test base/io_thread_test \
 	base/trace_test vmm/vcpu_test \
 	vmbus/ring_test vmbus/threads_test vmbus/late_test vmbus/plug_test \
 	devices/disk_raw_test devices/disk_layers_test devices/disk_nbd_test devices/scsi_unit_test \
-	devices/storvsp_move_test devices/netvsp_move_test devices/console_test devices/serial_test
+	devices/storvsp_image_test devices/storvsp_move_test devices/netvsp_move_test devices/console_test devices/serial_test
 
 # Those run as the program is built, too: they look at what the C library itself does.
 PLAIN_TESTS := seccomp/seccomp_test

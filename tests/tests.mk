@@ -96,7 +96,7 @@ $(foreach t,disk compare mode reserve unit mmc save conform,\
 	$(eval $(call unit_test,devices/scsi_$(t)_test,$(SCSI),-luring)))
 $(foreach t,channels chance move reset plug save_channels save_units,\
 	$(eval $(call unit_test,devices/storvsp_$(t)_test,tests/devices/storvsp_bed.c tests/devices/held_disk.c tests/still_clock.c $(STORVSP),-luring)))
-$(eval $(call unit_test,devices/storvsp_image_test,tests/unused_file.c tests/devices/storvsp_bed.c tests/devices/held_disk.c tests/still_clock.c $(STORVSP),-luring))
+$(eval $(call unit_test,devices/storvsp_image_test,tests/unused_file.c tests/devices/storvsp_bed.c tests/devices/held_disk.c $(STORVSP),-luring))
 $(eval $(call unit_test,devices/serial_test,devices/serial.c))
 $(eval $(call unit_test,devices/pm_test,devices/pm.c vmm/io.c))
 $(eval $(call unit_test,devices/cmos_test,devices/cmos.c))

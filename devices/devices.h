@@ -55,6 +55,11 @@ int storvsp_init_ide(struct storvsp **s, unsigned position, storvsp_uring_fn uri
  * attach: puts disk at a unit; it is the storvsp's from then on. attach_dvd: a DVD drive with disk
  * in it, empty where that is NULL. 0; -EINVAL: no such unit; -EEXIST: one is there; -EBUSY:
  * requests for the one before are still under way; -ENOMEM.
+ *
+ * A guest that has not noticed yet that a disk was taken away takes the next one at its unit for
+ * it, and writes to it what was meant for the other: Linux does not look who answers. So the owner
+ * gives a unit to another disk only once the guest has let go of the one before, or takes another
+ * unit.
  */
 int storvsp_attach(struct storvsp *s, unsigned unit, struct disk *disk);
 int storvsp_attach_dvd(struct storvsp *s, unsigned unit, struct disk *disk);

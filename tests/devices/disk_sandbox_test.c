@@ -141,6 +141,22 @@ static void run_workers(const char *path)
 	disk->ops->close(disk);
 }
 
+/* The disk goes before its loop ends, which has its ring let go of the image. */
+static void run_loop(const char *path)
+{
+	struct disk *disk = must_open(path, (struct disk_config){ .ephemeral = true });
+	struct disk_user u;
+
+	disk_user_init(&u);
+	assert_int_equal(sandbox_thread(mode, SANDBOX_IO), 0);
+	use(&u, disk);
+	disk->ops->close(disk);
+	assert_int_equal(loop_turn(&u.loop, 0), 0);
+	for (unsigned n = 0; n < URING_FILES; n++)
+		assert_int_equal(u.uring.slot[n].fd, -1);
+	disk_user_fini(&u);
+}
+
 static void an_nbd_thread(void **state)
 {
 	struct nbd_server s;
@@ -196,16 +212,27 @@ static void an_nbd_thread_under_tls(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-static void the_workers_of_a_ring(void **state)
+static void on_an_image(void (*run)(const char *path))
 {
 	char path[] = "/var/tmp/candela-disk-XXXXXX";
 	int fd = mkstemp(path);
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, SIZE), 0);
 	close(fd);
-	apart(run_workers, path);
+	apart(run, path);
 	unlink(path);
+}
+
+static void the_workers_of_a_ring(void **state)
+{
+	(void)state;
+	on_an_image(run_workers);
+}
+
+static void a_loop_whose_disk_goes(void **state)
+{
+	(void)state;
+	on_an_image(run_loop);
 }
 
 int main(void)
@@ -215,6 +242,7 @@ int main(void)
 		cmocka_unit_test(an_nbd_thread_that_loses_its_server),
 		cmocka_unit_test(an_nbd_thread_under_tls),
 		cmocka_unit_test(the_workers_of_a_ring),
+		cmocka_unit_test(a_loop_whose_disk_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ enum bare_ask {
 	BARE_ASK_STORM, /* the main thread sets flags 0 to argument-1 of (vp, sint), soon */
 	BARE_ASK_TSC_PAGE, /* judges the reference TSC page at guest address `argument` */
 	BARE_ASK_BLOCK, /* messages to ECHO are refused from now on (1) or taken (0) */
+	BARE_ASK_CALM, /* 0: the last storm is over, all of its interrupts included */
 };
 
 /*

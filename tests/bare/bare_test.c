@@ -12,8 +12,7 @@
 #include <unistd.h>
 
 #include "tests/bare/bare_proto.h"
-
-#define STUCK_SECONDS 60
+#include "tests/patience.h"
 
 static void run_passing(const struct guest *guest, enum hyperv_choice choice)
 {
@@ -82,7 +81,7 @@ static void a_blocked_signal_still_stops_a_vcpu(void **state)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, &old);
-	alarm(STUCK_SECONDS);
+	alarm(PATIENCE_S);
 	run_passing(&(struct guest){ .name = "ident" }, HYPERV_USER);
 	alarm(0);
 	sigprocmask(SIG_SETMASK, &old, NULL);

@@ -14,10 +14,11 @@
 #include "hyperv/tlfs.h"
 #include "tests/bare/bare_proto.h"
 #include "tests/bare/host_boot.h"
+#include "tests/patience.h"
 #include "vmm/vcpu.h"
 
 #define RAM MiB(64)
-#define DEADLINE_MS 60000
+#define DEADLINE_MS ((int)PATIENCE_S * 1000)
 #define ECHO_COPIES 2
 
 /* ---- What the guest reaches ------------------------------------------------------------------ */

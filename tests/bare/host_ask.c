@@ -69,6 +69,8 @@ static u32 answer(struct host *h, u32 what, u32 vp, u32 sint)
 	case BARE_ASK_BLOCK:
 		atomic_store(&h->blocked, h->argument);
 		return 0;
+	case BARE_ASK_CALM:
+		return atomic_load(&h->storm) ? EBUSY : 0;
 	default:
 		return EINVAL;
 	}
@@ -101,4 +103,5 @@ void ask_storm(struct host *h)
 
 	for (u32 flag = 0; flag < storm >> 32; flag++)
 		synic_set_event(h->hv, storm >> 8 & 0xff, storm & 0xff, flag);
+	atomic_store(&h->storm, 0);
 }

@@ -77,6 +77,8 @@ static void check_storm(void)
 		bare_ipi(0, LOW);
 		take_flags();
 	}
+	while (bare_ask(BARE_ASK_CALM, 0, 0, 0))
+		bare_pause();
 	bare_delay(20000);
 	check_no_more();
 	CHECK_EQUAL(taken, FLAGS);

@@ -106,6 +106,8 @@ static void check_storm(void)
 			__asm__ volatile("sti; hlt" : : : "memory");
 		bare_irq_on();
 	}
+	while (bare_ask(BARE_ASK_CALM, 0, 0, 0))
+		bare_pause();
 	bare_delay(1000);
 	CHECK(!bare_in_service(BARE_VECTOR) && !bare_requested(BARE_VECTOR));
 }

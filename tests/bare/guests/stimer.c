@@ -9,7 +9,7 @@
 #define VECTOR (BARE_VECTOR + SINT)
 #define DIRECT 0x70
 #define TICK 20000u /* 2 ms */
-#define FAR (100u * TICK) /* longer than a host keeps a VP waiting */
+#define FAR (100u * TICK) /* longer than a host keeps a VP waiting, but for now and then */
 
 static struct hv_message last;
 
@@ -157,23 +157,46 @@ static void check_busy_slot(void)
 
 	CHECK_EQUAL(bare_ask(BARE_ASK_MESSAGE, 0, SINT, 1), 0);
 	arm(0, by_message(SINT, 0), due);
-	bare_delay(3 * TICK);
+	while (!(__atomic_load_n(&bare_messages()->slot[SINT].flags, __ATOMIC_ACQUIRE) &
+		 HV_MESSAGE_PENDING))
+		bare_pause();
+	CHECK(bare_time() >= due);
 	CHECK_EQUAL(bare_messages()->slot[SINT].type, 1);
-	CHECK(bare_messages()->slot[SINT].flags & HV_MESSAGE_PENDING);
 	CHECK_EQUAL(bare_take(SINT, &last), 1);
 	CHECK_EQUAL(expiry(0, SINT, due), due);
 	CHECK(!enabled(0));
 }
 
+/*
+ * Whether it is not due yet. Where it is, the host kept this VP waiting, and what was done meanwhile
+ * proves nothing: timers 0 and 1 are stopped, and what they may have brought is taken away.
+ */
+static bool in_time(uint64_t due)
+{
+	if (bare_time() < due)
+		return true;
+	bare_wrmsr(config_msr(0), 0);
+	bare_wrmsr(config_msr(1), 0);
+	bare_delay(TICK);
+	while (bare_take(SINT, &last) != HV_MESSAGE_NONE)
+		bare_delay(TICK);
+	return false;
+}
+
 static void check_disable(void)
 {
-	uint32_t seen = bare_count(VECTOR);
+	uint64_t due;
+	uint32_t seen;
 
-	arm(0, by_message(SINT, 0), bare_time() + FAR);
-	bare_wrmsr(config_msr(0), by_message(SINT, 0));
-	arm(1, by_message(SINT, 0), bare_time() + FAR);
-	bare_wrmsr(count_msr(1), 0);
+	do {
+		due = bare_time() + FAR;
+		arm(0, by_message(SINT, 0), due);
+		bare_wrmsr(config_msr(0), by_message(SINT, 0));
+		arm(1, by_message(SINT, 0), due);
+		bare_wrmsr(count_msr(1), 0);
+	} while (!in_time(due));
 	CHECK(!enabled(0) && !enabled(1));
+	seen = bare_count(VECTOR);
 	bare_delay(FAR + 2 * TICK);
 	CHECK_EQUAL(bare_count(VECTOR), seen);
 	CHECK_EQUAL(bare_messages()->slot[SINT].type, HV_MESSAGE_NONE);
@@ -182,18 +205,22 @@ static void check_disable(void)
 /* A new count while armed, earlier and later, counts alone. */
 static void check_anew(void)
 {
-	uint32_t seen = bare_count(VECTOR);
 	uint64_t due = bare_time() + TICK;
+	uint32_t seen;
 
 	arm(0, by_message(SINT, 0), due + 1000 * FAR);
 	bare_wrmsr(count_msr(0), due);
 	CHECK_EQUAL(expiry(0, SINT, due), due);
-	due = bare_time() + FAR + 2 * TICK;
-	arm(0, by_message(SINT, 0), due - 2 * TICK);
-	bare_wrmsr(count_msr(0), due);
+	bare_delay(TICK);
+	do {
+		seen = bare_count(VECTOR);
+		due = bare_time() + FAR + 2 * TICK;
+		arm(0, by_message(SINT, 0), due - 2 * TICK);
+		bare_wrmsr(count_msr(0), due);
+	} while (!in_time(due - 2 * TICK));
 	CHECK_EQUAL(expiry(0, SINT, due), due);
 	bare_delay(TICK);
-	CHECK_EQUAL(bare_count(VECTOR), seen + 2);
+	CHECK_EQUAL(bare_count(VECTOR), seen + 1);
 }
 
 /* Four timers, four SINTs, armed in the other order. */

@@ -91,10 +91,23 @@ static int command_ended(void *data, int *error)
 {
 	struct disk_op *op = data;
 	struct disk_nbd *n = container_of(op->disk, struct disk_nbd, disk);
+	bool short_read = op->kind == DISK_READ && op->io.len < op->piece.iov_len;
 
-	op->io.res = *error ? -*error : 0;
+	op->io.res = *error ? -*error : short_read ? -EIO : 0;
 	uring_list_push(&n->ended, &op->io);
 	return 1;
+}
+
+/* Likewise: io.len counts what has come, for a server may end a reply before all has. */
+static int data_came(void *data, const void *buf, size_t len, u64 offset, unsigned status,
+		     int *error)
+{
+	struct disk_op *op = data;
+
+	(void)buf, (void)offset, (void)error;
+	if (status != LIBNBD_READ_ERROR)
+		op->io.len += len;
+	return 0;
 }
 
 /* The guest's buffer from what is finished on, as far as it lies in one piece; NULL: not `len`. */
@@ -130,6 +143,7 @@ static u32 fua_flag(const struct disk_nbd *n, const struct disk_op *op)
 static bool send_transfer(struct disk_nbd *n, struct disk_op *op, s64 *sent)
 {
 	nbd_completion_callback cb = { .callback = command_ended, .user_data = op };
+	nbd_chunk_callback came = { .callback = data_came, .user_data = op };
 	u64 len = MIN((u64)n->piece, op->len - op->finished), at = op->offset + op->finished;
 	u8 *buf = in_one_piece(op, len);
 
@@ -141,7 +155,8 @@ static bool send_transfer(struct disk_nbd *n, struct disk_op *op, s64 *sent)
 		if (op->kind == DISK_WRITE)
 			disk_op_copy(op, op->finished, op->piece.iov_base, op->piece.iov_len);
 	}
-	*sent = op->kind == DISK_READ ? nbd_aio_pread(n->h, buf, len, at, cb, 0)
+	op->io.len = 0;
+	*sent = op->kind == DISK_READ ? nbd_aio_pread_structured(n->h, buf, len, at, came, cb, 0)
 				      : nbd_aio_pwrite(n->h, buf, len, at, cb, fua_flag(n, op));
 	return true;
 }

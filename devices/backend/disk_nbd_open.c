@@ -83,7 +83,7 @@ static int dial(struct disk_nbd *n, const struct failure *f)
 		err = handshake(n->h);
 	if (err == -ETIMEDOUT)
 		return nbd_fail(n, f, err, "its server does not answer");
-	if (err && (nbd_get_errno() == ECONNREFUSED || nbd_get_errno() == ENOENT))
+	if (err && !strncmp(nbd_words(), "connect: ", 9))
 		return nbd_fail(n, f, err, "its server cannot be used: %s; is it running?",
 				nbd_words());
 	return err ? nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words()) : 0;

@@ -279,6 +279,25 @@ static void its_errors_are_passed_on(void **state)
 	rig_end(r);
 }
 
+/* Neither what is to be in one piece, nor what goes through a buffer. */
+static void half_a_read_is_an_io_error(void **state)
+{
+	struct rig *r = rig_begin((struct nbd_server_how){ .flags = NBD_ALL, .half_reads = true });
+	u8 buf[4 * BLOCK] = { 0 };
+	struct disk_request q = disk_request(DISK_READ, 0, buf, sizeof(buf));
+
+	(void)state;
+	assert_int_equal(rig_open(r, (struct disk_config){ 0 }), 0);
+	assert_int_equal(disk_launch(r->disk, NULL, NULL), 0);
+	assert_int_equal(disk_request_run(&r->user, r->disk, &q), -EIO);
+	q = disk_request(DISK_READ, 0, buf, BLOCK);
+	q.iov[1] = (struct iovec){ buf + BLOCK, sizeof(buf) - BLOCK };
+	q.op.iov_count = 2;
+	q.op.len = sizeof(buf);
+	assert_int_equal(disk_request_run(&r->user, r->disk, &q), -EIO);
+	rig_end(r);
+}
+
 static void what_is_no_server_is_named(void **state)
 {
 	struct rig *r = rig_begin((struct nbd_server_how){ .flags = NBD_ALL | NBD_READ_ONLY });
@@ -403,6 +422,7 @@ int main(void)
 		cmocka_unit_test(a_machine_that_ends_hears_a_server_that_speaks),
 		cmocka_unit_test(all_that_waits_for_a_dead_server_ends),
 		cmocka_unit_test(its_errors_are_passed_on),
+		cmocka_unit_test(half_a_read_is_an_io_error),
 		cmocka_unit_test(what_is_no_server_is_named),
 		cmocka_unit_test(each_start_has_its_own_connection),
 		cmocka_unit_test(what_was_flushed_survives),

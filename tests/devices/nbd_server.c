@@ -21,7 +21,7 @@
 
 #define BLOCK 512u
 
-enum { OPT_EXPORT_NAME = 1, OPT_ABORT = 2, OPT_INFO = 6, OPT_GO = 7 };
+enum { OPT_EXPORT_NAME = 1, OPT_ABORT = 2, OPT_INFO = 6, OPT_GO = 7, OPT_STRUCTURED = 8 };
 enum { REP_ACK = 1, REP_INFO = 3 };
 #define REP_ERR_UNSUP 0x80000001u
 enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES = 6 };
@@ -53,6 +53,15 @@ struct request {
 struct reply {
 	u32 magic, error;
 	u64 handle;
+} __attribute__((packed));
+
+/* A structured reply's only chunk: data from an offset on. */
+struct chunk {
+	u32 magic;
+	u16 flags, type;
+	u64 handle;
+	u32 len;
+	u64 offset;
 } __attribute__((packed));
 
 struct service {
@@ -106,6 +115,9 @@ static int negotiate(struct service *s)
 		return option == OPT_GO;
 	case OPT_ABORT:
 		return -1;
+	case OPT_STRUCTURED:
+		return answer(s, option, s->how.half_reads ? REP_ACK : REP_ERR_UNSUP, NULL, 0) ? 0
+											       : -1;
 	default:
 		return answer(s, option, REP_ERR_UNSUP, NULL, 0) ? 0 : -1;
 	}
@@ -138,6 +150,20 @@ static void make_stable(struct service *s, u64 offset, u64 len)
 	}
 }
 
+/* As if there were no more, which no server may. */
+static bool put_half(const struct service *s, const struct request *r)
+{
+	u32 len = be32toh(r->len) / 2;
+	const struct chunk c = { .magic = htobe32(0x668e33ef),
+				 .flags = htobe16(1),
+				 .type = htobe16(1),
+				 .handle = r->handle,
+				 .len = htobe32(len + 8),
+				 .offset = r->offset };
+
+	return put(s->fd, &c, sizeof(c)) && put(s->fd, s->cache + be64toh(r->offset), len);
+}
+
 static bool serve_one(struct service *s)
 {
 	struct request r;
@@ -155,6 +181,8 @@ static bool serve_one(struct service *s)
 	reply.handle = r.handle;
 	if (type == CMD_DISC || at > s->size || len > s->size - at)
 		return false;
+	if (type == CMD_READ && s->how.half_reads)
+		return put_half(s, &r);
 	if (type == CMD_WRITE && !get(s->fd, s->data, len))
 		return false;
 	if (type == CMD_WRITE && s->how.write_error) {

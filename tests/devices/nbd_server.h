@@ -34,12 +34,13 @@ struct nbd_server {
 /*
  * How it fails: answers every WRITE, or one FLUSH after so many good ones, with this errno of NBD's
  * (28: no space); 0: it does not. And how it is slow: it answers the first of the good ones when
- * another request has come behind it.
+ * another request has come behind it. half_reads: of what is read it sends the first half only, in a
+ * structured reply, as a success.
  */
 struct nbd_server_how {
 	u16 flags;
 	u32 write_error, flush_error, good_flushes;
-	bool flush_waits;
+	bool flush_waits, half_reads;
 };
 
 /* Makes the files and starts serving. The caller ends it by nbd_server_kill(). */

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/patience.h"
+
 #define OPS 1000
 #define ENTRIES 16 /* far fewer than OPS */
 
@@ -208,7 +210,7 @@ static void part_of_a_batch_is_taken(struct rig *r)
 	one_at_a_time = true;
 	for (unsigned i = 0; i < 8; i++)
 		request_submit(request_make(r, i, URING_WRITEV));
-	for (unsigned i = 0; i < 100 && r->done < 8; i++)
+	for (u64 end = patience_end(); r->done < 8 && loop_now_ns() < end;)
 		assert_int_equal(loop_turn(&r->loop, 50), 0);
 	one_at_a_time = false;
 	assert_int_equal(r->done, 8);

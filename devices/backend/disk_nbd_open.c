@@ -12,7 +12,7 @@
 #include "devices/backend/disk_nbd.h"
 
 /* A server that does not answer in this time is not there. */
-#define CONNECT_MS 10000u
+#define CONNECT_MS 30000u
 
 struct failure {
 	char *error;

@@ -288,6 +288,21 @@ become_daemon(struct opening *o, char *const argv[], pid_t parent)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
+/* Without backing=on, also an image that came to name a file since it was looked at has none. */
+static void node_option(const struct opening *o, char *node, size_t size)
+{
+	bool read_only = o->config->read_only || o->config->ephemeral;
+	bool can_back = o->format == DISK_QCOW2 || o->format == DISK_VMDK;
+
+	/* As JSON, for only that has a null. */
+	snprintf(node, size,
+		 "{\"driver\":\"%s\",\"node-name\":\"disk\",\"file\":\"file\","
+		 "\"read-only\":%s,\"discard\":\"unmap\"%s}",
+		 o->format == DISK_VHD ? "vpc" : disk_format_name(o->format),
+		 read_only ? "true" : "false",
+		 can_back && !o->config->backing ? ",\"backing\":null" : "");
+}
+
 static int start_daemon(struct opening *o)
 {
 	const struct disk_config *c = o->config;
@@ -303,10 +318,7 @@ static int start_daemon(struct opening *o)
 		 o->device ? "host_device" : "file", read_only ? "on" : "off",
 		 c->unlocked ? "off" : "auto", c->cache == DISK_DIRECT ? ",cache.direct=on" : "",
 		 c->aio == DISK_AIO_URING ? ",aio=io_uring" : "", path);
-	snprintf(node, sizeof(node),
-		 "driver=%s,node-name=disk,file=file,read-only=%s,discard=unmap",
-		 o->format == DISK_VHD ? "vpc" : disk_format_name(o->format),
-		 read_only ? "on" : "off");
+	node_option(o, node, sizeof(node));
 	snprintf(server, sizeof(server), "addr.type=fd,addr.str=%d", o->listen_fd);
 	snprintf(export, sizeof(export), "type=nbd,id=disk,node-name=disk,name=,writable=%s",
 		 read_only ? "off" : "on");

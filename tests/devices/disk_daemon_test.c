@@ -263,6 +263,38 @@ static void images_that_name_others_are_refused(void **state)
 	image_close(disk);
 }
 
+/* Its daemon is a script, which has it name a file, and is the real one then. */
+static void nor_are_those_opened_that_it_came_to_name(void **state)
+{
+	struct rig *r = *state;
+	char *path = strdup(getenv("PATH")), *longer = malloc(strlen(path) + sizeof(r->dir) + 1);
+	struct disk *disk;
+	u8 in[512];
+
+	if (!have_qemu())
+		skip();
+	qemu_img(r, "create -q -f qcow2 a.qcow2 8M");
+	snprintf(r->command, sizeof(r->command),
+		 "cd %s && head -c 8M /dev/zero | tr '\\0' x >base.raw && "
+		 "printf '#!/bin/sh\nqemu-img rebase -u -f qcow2 -b base.raw -F raw %s/a.qcow2\n"
+		 "PATH=%s exec qemu-storage-daemon \"$@\"\n' >qemu-storage-daemon && "
+		 "chmod +x qemu-storage-daemon",
+		 r->dir, r->dir, path);
+	assert_int_equal(system(r->command), 0);
+	sprintf(longer, "%s:%s", r->dir, path);
+	setenv("PATH", longer, 1);
+	disk = image_open(r, "a.qcow2", (struct disk_config){ 0 });
+	setenv("PATH", path, 1);
+	assert_non_null(disk);
+	assert_int_equal(disk_io(&r->user, disk, DISK_READ, 0, in, sizeof(in)), 0);
+	assert_int_equal(in[0], 0);
+	image_close(disk);
+	assert_null(image_open(r, "a.qcow2", (struct disk_config){ 0 }));
+	assert_non_null(strstr(r->error, "names other files"));
+	free(longer);
+	free(path);
+}
+
 /* Writes a VHD footer of this type, without a checksum, at `at`; below 0: from the end. */
 static void vhd_footer(struct rig *r, const char *name, off_t at, u8 type)
 {
@@ -457,6 +489,7 @@ int main(void)
 		TEST(an_image_may_lie_in_a_block_device),
 		TEST(clusters_of_a_device_are_used_again),
 		TEST(images_that_name_others_are_refused),
+		TEST(nor_are_those_opened_that_it_came_to_name),
 		TEST(a_vhd_is_what_its_end_says),
 		TEST(the_id_is_of_the_image_not_of_its_name),
 		TEST(what_cannot_be_opened_is_named),

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Connecting to an NBD server, and what it must offer to be a disk. Before any sandbox. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -57,6 +60,18 @@ static int handshake(struct nbd_handle *h)
 	return nbd_aio_is_ready(h) > 0 ? 0 : -EIO;
 }
 
+/* Its host may vanish without a word, which nobody would notice who only waits for an answer. */
+static void keep_alive(int fd)
+{
+	const int on = 1, idle_s = 60, again_s = 30, tries = 10;
+
+	/* Not all sockets are TCP's. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &again_s, sizeof(again_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof(tries));
+}
+
 static int dial(struct disk_nbd *n, const struct failure *f)
 {
 	int fd, err;
@@ -86,7 +101,10 @@ static int dial(struct disk_nbd *n, const struct failure *f)
 	if (err && !strncmp(nbd_words(), "connect: ", 9))
 		return nbd_fail(n, f, err, "its server cannot be used: %s; is it running?",
 				nbd_words());
-	return err ? nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words()) : 0;
+	if (err)
+		return nbd_fail(n, f, err, "its server cannot be used: %s", nbd_words());
+	keep_alive(nbd_aio_get_fd(n->h));
+	return 0;
 }
 
 /* The block the guest sees must be one the server takes. */

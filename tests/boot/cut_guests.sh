@@ -111,7 +111,7 @@ cut_up() {
 # cut_kill: candela, while it runs, and the servers of its disks, all at once
 cut_kill() {
 	# shellcheck disable=SC2046,SC2086 # words
-	kill -9 $cut_guest $(cat "$cut"/nbd*.pid) 2>/dev/null
+	kill -9 $cut_guest $(cat "$cut"/nbd*.pid 2>/dev/null) 2>/dev/null
 	rm -f "$cut"/nbd*.pid
 	cut_guest=''
 }

@@ -388,7 +388,7 @@ static int plan(const char *path, uint64_t mark_wanted, uint64_t count, uint64_t
 		const char *disk)
 {
 	struct log l = log_open(path);
-	uint64_t first = 0, last = UINT64_MAX, *chosen = calloc(count + 1, sizeof(*chosen));
+	uint64_t first = 1, last = UINT64_MAX, *chosen = calloc(count + 1, sizeof(*chosen));
 
 	must(chosen, "memory");
 	log_compare(&l, disk);
@@ -396,9 +396,11 @@ static int plan(const char *path, uint64_t mark_wanted, uint64_t count, uint64_t
 	while (first < l.count && l.marks[first] < mark_wanted)
 		first++;
 	must(first < l.count, "the mark");
-	for (uint64_t i = 0; i < count; i++)
-		chosen[i] = i ? moment_choose(&l, first, i % 2 ? LACKING : WRITTEN, &random)
-			      : moment_last(&l, first);
+	chosen[0] = moment_last(&l, first);
+	for (uint64_t i = 1; i < count; i++) {
+		chosen[i] = moment_choose(&l, first, i % 2 ? LACKING : WRITTEN, &random);
+		l.lacks[chosen[i] - 1] = false;
+	}
 	qsort(chosen, count, sizeof(*chosen), compare);
 	for (uint64_t i = 0; i < count; i++) {
 		if (chosen[i] != last)

@@ -246,7 +246,8 @@ void disk_raw_flush_apart(struct disk *disk, unsigned loops, int fd);
 /*
  * Locks the image behind fd for one writer or many readers (disk_lock.c), for as long as fd or a
  * copy of it is open, unless config wants none; one that cannot be locked is used with a warning.
- * 0; or -EBUSY where somebody else has it, with a sentence in error that names them.
+ * 0; or -EBUSY where somebody else has it, or the host as a loop device what is to be written, with
+ * a sentence in error that names them.
  */
 int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size);
 

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,53 @@ static int lock_patiently(int fd, bool writer, char *holder, size_t size)
 	return err;
 }
 
+/* ---- The host's loop devices, which take no locks ---- */
+
+static bool loops_over(const char *device, const struct stat *file)
+{
+	char path[PATH_MAX], backing[PATH_MAX] = "";
+	struct stat st;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%.32s/loop/backing_file", device);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(backing, sizeof(backing), f))
+		backing[strcspn(backing, "\n")] = '\0';
+	fclose(f);
+	return !stat(backing, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+/* The name of one that is made of the file; empty: there is none. */
+static void find_loop(int fd, char *loop, size_t size)
+{
+	DIR *dir = opendir("/sys/block");
+	struct dirent *e;
+	struct stat file;
+
+	loop[0] = '\0';
+	while (dir && !loop[0] && !fstat(fd, &file) && (e = readdir(dir)))
+		if (!strncmp(e->d_name, "loop", 4) && loops_over(e->d_name, &file))
+			snprintf(loop, size, "/dev/%.32s", e->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+static int loop_check(int fd, const struct disk_config *config, char *error, size_t error_size)
+{
+	char loop[64];
+
+	find_loop(fd, loop, sizeof(loop));
+	if (!loop[0])
+		return 0;
+	snprintf(error, error_size,
+		 "disk image %s is in use by this host itself, as %s, which may be mounted: umount "
+		 "and losetup -d end that, lock=off heeds it not",
+		 config->path, loop);
+	return -EBUSY;
+}
+
 int disk_lock(int fd, const struct disk_config *config, char *error, size_t error_size)
 {
 	bool writer = !config->read_only && !config->ephemeral;
@@ -207,7 +255,7 @@ int disk_lock(int fd, const struct disk_config *config, char *error, size_t erro
 		log_warn("disk image %s cannot be locked (%s): take care that nothing else writes "
 			 "it",
 			 config->path, strerror(-err));
-	return 0;
+	return writer && !config->unlocked ? loop_check(fd, config, error, error_size) : 0;
 }
 
 int disk_claim(int *fd, const struct disk_config *config, char *error, size_t error_size)

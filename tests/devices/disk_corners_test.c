@@ -272,6 +272,24 @@ static void a_device_is_not_shared_with_the_host(void **state)
 	close(holder);
 }
 
+/* Nor is the file that a device is made of. */
+static void a_file_is_not_shared_with_a_device(void **state)
+{
+	struct rig *r = *state;
+	struct disk_config config = { .path = r->path };
+	struct disk *disk;
+
+	device_needed(r);
+	assert_int_equal(disk_raw_open(&disk, &config, r->error, sizeof(r->error)), -EBUSY);
+	assert_non_null(strstr(r->error, "by this host itself, as /dev/loop"));
+	config.read_only = true;
+	assert_int_equal(disk_raw_open(&disk, &config, r->error, sizeof(r->error)), 0);
+	disk->ops->close(disk);
+	config = (struct disk_config){ .path = r->path, .unlocked = true };
+	assert_int_equal(disk_raw_open(&disk, &config, r->error, sizeof(r->error)), 0);
+	disk->ops->close(disk);
+}
+
 /* Written, not flushed, and thrown away or zeroed then: the page cache is not in the way. */
 static void what_was_just_written_can_be_thrown_away(void **state)
 {
@@ -500,6 +518,8 @@ int main(void)
 		TEST(what_it_refuses_goes_through_a_buffer),
 		TEST(an_image_is_known_by_all_its_names),
 		TEST(and_so_is_an_export),
+		cmocka_unit_test_setup_teardown(a_file_is_not_shared_with_a_device, device_setup,
+						device_teardown),
 		cmocka_unit_test_setup_teardown(a_device_is_not_shared_with_the_host, device_setup,
 						device_teardown),
 		cmocka_unit_test_setup_teardown(what_was_just_written_can_be_thrown_away,

@@ -263,7 +263,7 @@ static void the_controller_goes(void **state)
 
 /* ---- On threads ---- */
 
-#define ROUNDS 30u
+#define ROUNDS 14u
 #define OUTSTANDING 32u
 
 struct load {

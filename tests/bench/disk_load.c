@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,7 @@ struct job {
 	pthread_t thread;
 	const struct disk_load *load;
 	const atomic_bool *over;
+	sem_t *under_way;
 	int fd, cpu;
 	uint64_t blocks; /* of the load's size, on the disk */
 	uint64_t next; /* the block, or the state of the random numbers */
@@ -48,6 +50,7 @@ struct bench {
 	uint64_t size; /* bytes */
 	struct job jobs[CPUS_MAX];
 	unsigned count;
+	sem_t under_way; /* one for each job whose first request is back */
 	atomic_bool over;
 };
 
@@ -83,6 +86,7 @@ static void keep_busy(struct job *j, aio_context_t aio, struct iocb **list)
 {
 	struct io_event events[DEPTH_MAX];
 	long ready = j->load->depth, out = 0;
+	bool first = true;
 
 	while (ready || out) {
 		for (long i = 0; i < ready; i++)
@@ -104,6 +108,9 @@ static void keep_busy(struct job *j, aio_context_t aio, struct iocb **list)
 				die("a request");
 			list[i] = (struct iocb *)(uintptr_t)events[i].obj;
 		}
+		if (first)
+			sem_post(j->under_way);
+		first = false;
 		if (atomic_load_explicit(j->over, memory_order_relaxed))
 			ready = 0;
 	}
@@ -147,12 +154,15 @@ static void begin_load(struct bench *b, const struct disk_load *l)
 		struct job *j = &b->jobs[i];
 
 		*j = (struct job){ .load = l, .over = &b->over, .fd = b->fd };
+		j->under_way = &b->under_way;
 		j->blocks = b->size / l->size;
 		j->cpu = (int)(l->last ? cpus - 1 : i);
 		j->next = l->random ? 0x9e3779b97f4a7c15u + i : j->blocks / b->count * i;
 		if (pthread_create(&j->thread, NULL, job_main, j))
 			die("pthread_create");
 	}
+	for (unsigned i = 0; i < b->count; i++)
+		sem_wait(&b->under_way);
 	printf(DISK_LOAD_SAYS "\n", l->name);
 }
 
@@ -248,6 +258,7 @@ int main(void)
 	b.fd = open_disk();
 	if (ioctl(b.fd, BLKGETSIZE64, &b.size) || b.size < 64u << 20)
 		die("size of the disk");
+	sem_init(&b.under_way, 0, 0);
 	printf("ready .\n");
 	while (read(console, &key, 1) == 1) {
 		unsigned index = (unsigned)(key - DISK_LOAD_KEY(0));

@@ -28,12 +28,14 @@
 #define SETTLE_MS 30 /* from when a machine goes on to where its turn begins */
 #define STOP_MS 10 /* until all threads stand */
 #define ANSWER_MS 30000
+#define IDLE_MAX 5 /* turns */
 #define HISTOGRAM "/sys/kernel/debug/tracing/events/kvm/kvm_userspace_exit/hist"
 
 struct machine {
 	char name[32], input[256], console[256], exits[256];
 	pid_t pid;
 	clockid_t clock; /* of its processor time */
+	unsigned idle; /* turns without a request, up to now */
 	bool lost;
 };
 
@@ -149,6 +151,17 @@ static void machine_stop(struct machine *m)
 	sleep_ms(STOP_MS);
 }
 
+/* Such a turn has no ratio: it is left out, and said. */
+static bool machine_idle(struct machine *m, bool idle)
+{
+	m->idle = idle ? m->idle + 1 : 0;
+	if (m->idle == IDLE_MAX)
+		machine_lose(m, "stands still");
+	else if (idle)
+		fprintf(stderr, "disk: %s: a turn without a request\n", m->name);
+	return idle;
+}
+
 static void machine_turn(struct turns *t, struct machine *m, const struct disk_load *l,
 			 unsigned round)
 {
@@ -160,9 +173,7 @@ static void machine_turn(struct turns *t, struct machine *m, const struct disk_l
 	sleep_ms(t->ms);
 	end = counters_read(t, m);
 	machine_stop(m);
-	if (end.bytes == begin.bytes)
-		machine_lose(m, "stands still");
-	if (m->lost)
+	if (m->lost || machine_idle(m, end.bytes == begin.bytes))
 		return;
 	printf("%s %s %s %u %.3f", m->name, t->cpus, l->name, round,
 	       (double)(end.bytes - begin.bytes) / l->size);

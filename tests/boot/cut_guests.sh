@@ -199,7 +199,7 @@ cut_begin() {
 	"$build/tests/boot/cut_log" mark "$cut/lines" $targets <"$cut/pipe" &
 	marker=$!
 	# shellcheck disable=SC2086 # words
-	"$candela" run -v --kernel "$vmlinuz" --initrd "$initrd" --console "file:$scratch/console" --timeout 150 \
+	"$candela" run -v --kernel "$vmlinuz" --initrd "$initrd" --console "file:$scratch/console" --timeout 300 \
 		--memory 512M --cpus "$cpus" --hyperv "$backend" --append 'root=LABEL=root rw' \
 		--disk "$disk,ephemeral" --disk "$cut/program,ro" $options -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/cut.sh")" cut "$seed" 3 8192 $formats \
@@ -222,7 +222,7 @@ cut_load() {
 	shift
 	cut_begin "$@" || return
 	shift 2
-	cut_until 90 cut_formatted && cut_flush "$@" && cut_rest "$seconds" && cut_until 60 cut_busy
+	cut_until 200 cut_formatted && cut_flush "$@" && cut_rest "$seconds" && cut_until 120 cut_busy
 	busy=$?
 	cut_kill
 	wait "$pid" 2>/dev/null

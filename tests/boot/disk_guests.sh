@@ -99,7 +99,7 @@ scsi_guest() {
 		rm -f "$scratch/scsi$size" && truncate -s "${size}M" "$scratch/scsi$size" || return
 	done
 	export CANDELA_BAY="$scratch/first.iso $scratch/second.iso"
-	with_devices --cpus 2 --hyperv "$backend" --timeout 150 --disk "$disk,ephemeral" \
+	with_devices --cpus 2 --hyperv "$backend" --timeout 400 --disk "$disk,ephemeral" \
 		--disk "$scratch/scsi64,controller=1" \
 		--disk "$scratch/scsi24,logical_block=4096" --disk "$scratch/scsi12,ro" \
 		--dvd "$scratch/dvd.iso" --append 'root=LABEL=root rw' -- \
@@ -126,7 +126,7 @@ fio_guest() {
 		mount -o loop "$scratch/direct.img" "$scratch/direct" || return
 	truncate -s "$((size + 8))M" "$scratch/block.img" && loop=$(losetup -f --show "$scratch/block.img") || return
 	truncate -s "${size}M" "$scratch/direct/raw" && qemu-img create -q -f qcow2 "$scratch/fio.qcow2" "$((size + 4))M" &&
-		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((60 + $5 * 120)) \
+		headless --memory 512M --cpus "$2" --io 2 --hyperv "$3" --timeout $((200 + $5 * 200)) \
 			--disk "$disk,ephemeral,queues=$2" --disk "$scratch/direct/raw,cache=none" \
 			--disk "$scratch/fio.qcow2,logical_block=4096" --disk "$loop,cache=writeback" \
 			--append 'root=LABEL=root rw' -- \

@@ -33,7 +33,7 @@ plug_guest() {
 	truncate -s 64M "$scratch/load.img" && mke2fs -q -F -t ext4 "$scratch/load.img" ||
 		return
 	export CANDELA_BAY=
-	with_devices --memory 1G --timeout $((120 + $3 * 60 + $7 * 20)) --cpus 2 --hyperv "$2" --disk "$scratch/load.img" -- \
+	with_devices --memory 1G --timeout $((240 + $3 * 100 + $7 * 20)) --cpus 2 --hyperv "$2" --disk "$scratch/load.img" -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/uio.sh" "$tests/plug.sh")" plug "$3" "$4" "$5" "$6" "$7"
 	unset CANDELA_BAY
 	cat "$scratch/out"

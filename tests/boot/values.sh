@@ -59,7 +59,7 @@ verify_on() {
 
 # until_times NAME NUMBER: it has done that so often
 until_times() {
-	for _ in $(seq 1 200); do
+	for _ in $(seq 1 600); do
 		[ "$(wc -l <"/run/$1.times")" -lt "$2" ] || return 0
 		sleep 0.2
 	done

@@ -42,7 +42,7 @@ counters_fit() {
 # stops the timer and takes no other; by messages the last one finds no handler.
 vmbus_guest() {
 	kernel "$1" || return
-	headless --timeout $((120 + $5 * 10 + $4 / 10 + $6 * 15)) --cpus "$2" --hyperv "$3" \
+	headless --timeout $((240 + $5 * 10 + $4 / 10 + $6 * 15)) --cpus "$2" --hyperv "$3" \
 		--hyperv-features stimer=off --disk "$disk,ephemeral" --net user -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/devices.sh" "$tests/vmbus.sh")" \
 		vmbus "$2" "$(version_of "$1")" "$4" "$5" "$6"
@@ -65,7 +65,7 @@ kexec_chain() {
 	crash=''
 	[ "$4" != crash ] || crash='--hyperv-features crash=off --append crashkernel=256M'
 	# shellcheck disable=SC2086 # words
-	headless $crash --memory 1G --timeout $((60 + $5 * 60)) --cpus 2 --hyperv "$3" \
+	headless $crash --memory 1G --timeout $((120 + $5 * 90)) --cpus 2 --hyperv "$3" \
 		--disk "$scratch/next.tar,ro" --net user -- \
 		sh -c "$(cat "$tests/guest.sh" "$tests/devices.sh" "$tests/kexec.sh")" kexec "$4" "$5" "$sum"
 	cat "$scratch/out"

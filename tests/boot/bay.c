@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Behind those of the command line and of the plug device. */
 #define BAY_CONTROLLER 100u
@@ -19,6 +21,8 @@
 struct bay {
 	struct storvsp *storvsp;
 	u32 disks, added; /* now; so far */
+	struct disk *disk[BAY_DISKS]; /* those from `added` on are still to come */
+	struct disk *unit[BAY_LUNS + 1]; /* by LUN: those that are there */
 	struct disk *disc[BAY_DISCS];
 	_Atomic bool in_drive[BAY_DISCS]; /* or a request still uses it */
 };
@@ -37,6 +41,37 @@ static void bay_released(void *ctx, struct disk *disk)
 	disk->ops->close(disk);
 }
 
+/* A file of memory, and a disk on it that takes its time. NULL: not to be had. */
+static struct disk *disk_new(u32 number)
+{
+	int fd = memfd_create("bay", MFD_CLOEXEC);
+	struct disk *disk;
+
+	if (fd < 0)
+		return NULL;
+	if (ftruncate(fd, (off_t)BAY_DISK_SIZE_MAX) ||
+	    disk_raw_adopt(&disk, fd, BAY_DISK_SIZE, 512)) {
+		close(fd);
+		return NULL;
+	}
+	snprintf(disk->id, sizeof(disk->id), "bay-%u", number);
+	if (!disk_limit_open(&disk, disk, BAY_IOPS, 0, BAY_BURST_MS))
+		return disk;
+	disk->ops->close(disk);
+	return NULL;
+}
+
+/* All there will ever be: an I/O thread may open nothing. */
+static int disks_open(struct bay *b)
+{
+	for (u32 i = 0; i < BAY_DISKS; i++) {
+		b->disk[i] = disk_new(i);
+		if (!b->disk[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int bay_init(struct bay **out, const struct machine_bus *on, struct disk *const disc[BAY_DISCS])
 {
 	struct bay *b = calloc(1, sizeof(*b));
@@ -45,6 +80,8 @@ int bay_init(struct bay **out, const struct machine_bus *on, struct disk *const 
 	if (!b)
 		return -ENOMEM;
 	err = storvsp_init(&b->storvsp, BAY_CONTROLLER, on->uring, on->uring_ctx);
+	if (!err)
+		err = disks_open(b);
 	if (!err)
 		err = storvsp_allow_sub_channels(b->storvsp, BAY_QUEUES - 1);
 	if (!err)
@@ -73,38 +110,24 @@ void bay_fini(struct bay *b)
 	for (unsigned i = 0; i < BAY_DISCS; i++)
 		if (b->disc[i] && !b->in_drive[i])
 			b->disc[i]->ops->close(b->disc[i]);
+	for (u32 i = b->added; i < BAY_DISKS; i++)
+		if (b->disk[i])
+			b->disk[i]->ops->close(b->disk[i]);
 	free(b);
 }
 
 /* ---- Disks ----------------------------------------------------------------------------------- */
 
-/* A disk of memory that takes its time. NULL without memory. */
-static struct disk *disk_new(u32 number)
-{
-	struct disk *disk = disk_mem_open(BAY_DISK_SIZE, 512);
-
-	if (!disk)
-		return NULL;
-	snprintf(disk->id, sizeof(disk->id), "bay-%u", number);
-	if (!disk_limit_open(&disk, disk, BAY_IOPS, 0, BAY_BURST_MS))
-		return disk;
-	disk->ops->close(disk);
-	return NULL;
-}
-
 /* The place of one that has just gone may still be in use. */
 bool bay_add(struct bay *b)
 {
-	struct disk *disk = b->disks < BAY_LUNS ? disk_new(b->added) : NULL;
+	u32 lun = b->disks + 1;
 
-	if (!disk)
+	if (lun > BAY_LUNS || b->added == BAY_DISKS ||
+	    storvsp_attach(b->storvsp, STORVSP_UNIT(0, lun), b->disk[b->added]))
 		return false;
-	if (storvsp_attach(b->storvsp, STORVSP_UNIT(0, b->disks + 1), disk)) {
-		disk->ops->close(disk);
-		return false;
-	}
+	b->unit[lun] = b->disk[b->added++];
 	b->disks++;
-	b->added++;
 	return true;
 }
 
@@ -121,12 +144,25 @@ u32 bay_disks(const struct bay *b)
 	return b->disks;
 }
 
+/* What a disk is told to have is there: first it grows, last it shrinks. */
+static bool unit_resize(struct bay *b, u32 lun, u64 size)
+{
+	struct disk *disk = b->unit[lun];
+	bool grows = size > disk->size;
+
+	if (grows && disk_resize(disk, size))
+		return false;
+	if (storvsp_resize(b->storvsp, STORVSP_UNIT(0, lun), size))
+		return false;
+	return grows || !disk_resize(disk, size);
+}
+
 u32 bay_resize(struct bay *b, u64 size)
 {
 	u32 done = 0;
 
-	for (u32 lun = 1; lun <= b->disks && size <= BAY_DISK_SIZE; lun++)
-		done += !storvsp_resize(b->storvsp, STORVSP_UNIT(0, lun), size);
+	for (u32 lun = 1; lun <= b->disks && size <= BAY_DISK_SIZE_MAX; lun++)
+		done += unit_resize(b, lun, size);
 	return done;
 }
 

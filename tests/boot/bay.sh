@@ -109,12 +109,12 @@ resized() {
 	check "it shrinks" told $bay_resize 8
 	check "an idle guest sees it" until_equal 10 8388608 size
 	verify_on resize "/dev/$grows" 4m
-	check "it grows under I/O" told $bay_resize 16
-	check "a busy guest sees it" until_equal 10 16777216 size
+	check "it grows under I/O" told $bay_resize 28
+	check "a busy guest sees it" until_equal 10 29360128 size
 	verify_off resize
 	check "what it has grown by is read and written" sh -c "dd if=/dev/urandom of=/run/grown bs=1M count=4 &&
-		dd if=/run/grown of=/dev/$grows bs=1M seek=12 oflag=direct &&
-		dd if=/dev/$grows bs=1M skip=12 iflag=direct | cmp - /run/grown"
+		dd if=/run/grown of=/dev/$grows bs=1M seek=24 oflag=direct &&
+		dd if=/dev/$grows bs=1M skip=24 iflag=direct | cmp - /run/grown"
 	check "it goes" told $bay_remove 1
 	check "it is gone" until_equal 10 '' bay_block 1
 }

@@ -98,7 +98,8 @@ static int wait_machine(struct supervisor *s)
 	}
 	/* Who wanted it ended meanwhile wants no other start, either. */
 	for (int n; (n = wait_signal(s, 1));)
-		s->exit_signal = n == SIGCHLD ? s->exit_signal : n;
+		if (n != SIGCHLD && !s->exit_signal)
+			s->exit_signal = n;
 	return wstatus;
 }
 

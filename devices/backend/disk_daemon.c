@@ -116,7 +116,8 @@ static bool names_other_files(const struct opening *o, int fd)
 }
 
 #define VHD_FOOTER 512
-enum { VHD_NONE = 0, VHD_FIXED = 2, VHD_DIFFERENCING = 4 };
+#define VHD_NONE UINT64_MAX /* no footer can say it */
+enum { VHD_FIXED = 2, VHD_DIFFERENCING = 4 };
 
 /* The type of disk that the VHD footer at `at` speaks of, or VHD_NONE. */
 static u64 vhd_type(int fd, off_t at)
@@ -288,7 +289,7 @@ become_daemon(struct opening *o, char *const argv[], pid_t parent)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-/* Without backing=on, also an image that came to name a file since it was looked at has none. */
+/* Without backing=on, an image that came to name a backing file since it was looked at has none. */
 static void node_option(const struct opening *o, char *node, size_t size)
 {
 	bool read_only = o->config->read_only || o->config->ephemeral;

@@ -60,7 +60,11 @@ static int handshake(struct nbd_handle *h)
 	return nbd_aio_is_ready(h) > 0 ? 0 : -EIO;
 }
 
-/* Its host may vanish without a word, which nobody would notice who only waits for an answer. */
+/*
+ * Its host may vanish without a word, which nobody would notice who only waits for an answer. Where
+ * something is sent then, the kernel asks in its own time (tcp_retries2). No TCP_USER_TIMEOUT: that
+ * would end a server that only is slow to read.
+ */
 static void keep_alive(int fd)
 {
 	const int on = 1, idle_s = 60, again_s = 30, tries = 10;

@@ -327,6 +327,10 @@ static void a_vhd_is_what_its_end_says(void **state)
 	vhd_footer(r, "a.vhd", 0, 3);
 	assert_null(image_open(r, "a.vhd", (struct disk_config){ 0 }));
 	assert_non_null(strstr(r->error, "a.vhd is a fixed VHD whose guest wrote"));
+	/* a type that there is not, at which nobody looks */
+	vhd_footer(r, "a.vhd", 0, 0);
+	assert_null(image_open(r, "a.vhd", (struct disk_config){ 0 }));
+	assert_non_null(strstr(r->error, "a.vhd is a fixed VHD whose guest wrote"));
 	qemu_img(r, "create -q -f vpc -o force_size=on b.vhd 8M");
 	vhd_footer(r, "b.vhd", 0, 4);
 	assert_null(image_open(r, "b.vhd", (struct disk_config){ 0 }));

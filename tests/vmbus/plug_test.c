@@ -226,7 +226,8 @@ static void the_bay_does_as_it_is_told(void **state)
 	assert_int_equal(command(f, PLUG_BAY_ADD, 1000)->done, BAY_LUNS);
 	assert_int_equal(f->answer.bay_disks, BAY_LUNS);
 	assert_int_equal(command(f, PLUG_BAY_RESIZE, 8)->done, BAY_LUNS);
-	assert_int_equal(command(f, PLUG_BAY_RESIZE, 17)->done, 0);
+	assert_int_equal(command(f, PLUG_BAY_RESIZE, 28)->done, BAY_LUNS);
+	assert_int_equal(command(f, PLUG_BAY_RESIZE, 33)->done, 0);
 	assert_int_equal(command(f, PLUG_BAY_REMOVE, 3)->done, 3);
 	assert_int_equal(f->answer.bay_disks, BAY_LUNS - 3);
 	assert_int_equal(command(f, PLUG_BAY_ADD, 1)->done, 1);
